@@ -1,0 +1,390 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What a segment says at one instant, and what happened between two instants.
+
+The definitions that the code below follows stand in `glasshub_stats.schema`.
+"""
+
+from __future__ import absolute_import
+
+import operator
+import time
+from collections import namedtuple
+
+import six
+
+from . import layout, schema
+from .errors import SegmentFormatError
+from .histogram import BUCKETS, Histogram, merged
+from .interval import Interval
+
+MYPY = False
+if MYPY:
+    import array
+    from typing import Dict, List, Optional, Sequence, Tuple
+
+    Words = array.array[int]
+
+#: A heartbeat older than this many seconds belongs to a stuck hub, unless the caller has another limit.
+STALE_AFTER = 15.0
+
+PHASES = ("starting", "running", "draining", "stopped")
+
+_SCALARS = (schema.COUNTER, schema.GAUGE, schema.TIMESTAMP)
+
+
+class Snapshot(object):
+    """One consistent reading of a segment. Immutable; safe to share between threads.
+
+    Attributes:
+        path: Where it was read.
+        taken_ns: When, on CLOCK_MONOTONIC in nanoseconds.
+        time: When, in unix time.
+        pid: Process of the hub.
+        generation: Differs between two starts of the hub.
+        is_locked: Whether the process of the hub lives.
+        hub: A `HubStats`.
+        consumers: A list of `ConsumerStats`, in the order of the hub's configuration.
+    """
+
+    def __init__(self, path, data, words, header, sections, is_locked, taken_ns):
+        # type: (str, bytes, Words, layout.Header, Dict[str, layout.Section], bool, int) -> None
+        """Interpret what the reader has read.
+
+        Raises:
+            SegmentFormatError: A row refers to a row that is not there, or a name is not UTF-8.
+        """
+        self.path = path
+        self.taken_ns = taken_ns
+        self.time = time.time()
+        self.pid = int(header.pid)
+        self.generation = int(header.generation)
+        self.created_ns = int(header.created_ns)
+        self.is_locked = is_locked
+        parts = _Parts(path, data, words, sections)
+        clocks = _Clocks(taken_ns, int(header.realtime_offset_ns))
+        self.consumers = _consumers(parts, clocks)  # type: List[ConsumerStats]
+        self.hub = HubStats(parts, header, self)
+
+    def status(self, stale_after=STALE_AFTER):
+        # type: (float) -> str
+        """What the hub is doing: `down`, `stuck`, or its phase (`starting`, `running`, `draining`, `stopped`).
+
+        Args:
+            stale_after: Seconds after which a heartbeat is old. A hub that holds its lock with an old heartbeat, of
+                its main thread or of its enqueuer, is stuck; one that does not hold it any more is down.
+        """
+        if self.hub.phase == "stopped":
+            return "stopped"
+        if not self.is_locked:
+            return "down"
+        if max(self.hub.heartbeat_age, self.hub.enqueuer_age) > stale_after:
+            return "stuck"
+        return self.hub.phase
+
+    def is_up(self, stale_after=STALE_AFTER):
+        # type: (float) -> bool
+        """Whether the hub is alive and well, see `status`."""
+        return self.status(stale_after) in ("starting", "running", "draining")
+
+    def consumer(self, name):
+        # type: (str) -> ConsumerStats
+        """The consumer of that name.
+
+        Raises:
+            KeyError: There is none.
+        """
+        for consumer in self.consumers:
+            if consumer.name == name:
+                return consumer
+        raise KeyError(name)
+
+    def since(self, older):
+        # type: (Optional[Snapshot]) -> Interval
+        """What happened between `older` and this snapshot.
+
+        After a restart of the hub (another generation), or when `older` is None, what happened since the hub
+        started. Reading resets nothing: any number of readers may keep snapshots of their own.
+        """
+        return Interval(self, older)
+
+
+class _Parts(object):
+    """The rows of a segment. A field that the file lacks, or has otherwise than we know it, reads as 0."""
+
+    def __init__(self, path, data, words, sections):
+        # type: (str, bytes, Words, Dict[str, layout.Section]) -> None
+        self.path = path
+        self.data = data
+        self.words = words
+        self.sections = sections
+
+    def rows(self, section):
+        # type: (str) -> Sequence[int]
+        """Offset of each row in slots."""
+        found = self.sections.get(section)
+        if found is None:
+            return ()
+        first, step = found.offset // layout.SLOT, found.row_size // layout.SLOT
+        return range(first, first + found.rows * step, step) if step else ()
+
+    def slots(self, section, metrics, kinds):
+        # type: (str, Tuple[schema.Metric, ...], Tuple[str, ...]) -> List[Tuple[str, int]]
+        """Names of the metrics of these kinds that the file has, and their offsets in a row in slots."""
+        fields = self.sections[section].fields if section in self.sections else {}
+        return [
+            (metric.name, fields[metric.name].offset // layout.SLOT)
+            for metric in metrics
+            if metric.kind in kinds and metric.name in fields and layout.usable(fields[metric.name], metric)
+        ]
+
+    def text(self, section, row, name):
+        # type: (str, int, str) -> str
+        field = self.sections[section].fields.get(name)
+        if field is None or field.kind != schema.TEXT:
+            return ""
+        start = row * layout.SLOT + field.offset
+        raw = self.data[start : start + field.size].split(b"\0", 1)[0]
+        try:
+            text = raw.decode("utf-8")
+        except UnicodeDecodeError:
+            raise SegmentFormatError(self.path, "a name in the segment is not UTF-8: %r" % raw)
+        return str(raw) if six.PY2 else text  # collectd takes native strings; EL 7's six has no ensure_str
+
+
+class HubStats(object):
+    """The hub's own figures; every attribute is described in `glasshub_stats.schema`.
+
+    Attributes:
+        name, version, shape, source: Texts.
+        phase: One of `PHASES`.
+    """
+
+    def __init__(self, parts, header, snapshot):
+        # type: (_Parts, layout.Header, Snapshot) -> None
+        rows = parts.rows("hub")
+        if len(rows) != 1:
+            raise SegmentFormatError(parts.path, "the segment has no row for its hub")
+        for name in ("name", "version", "shape", "source"):
+            setattr(self, name, parts.text("hub", rows[0], name))
+        own = self.__dict__
+        own.update(_Scalars(parts, "hub", schema.HUB_FIELDS).of(rows[0]))
+        phase = own["phase"]
+        self.phase = PHASES[phase] if phase < len(PHASES) else "unknown"
+        now_ns = snapshot.taken_ns
+        self.uptime = _seconds(now_ns - header.created_ns)
+        self.heartbeat_age = _seconds(now_ns - header.heartbeat_ns)
+        self.enqueuer_age = _seconds(now_ns - max(self.enqueuer_heartbeat_ns, header.created_ns))
+        self._snapshot = snapshot
+
+    @property
+    def backlog(self):
+        # type: () -> int
+        """Entries waiting in the hub's work queues."""
+        if self.shape == "shared":
+            return max(self.queue_enqueued - self.queue_dequeued, 0)
+        return sum(consumer.backlog for consumer in self._snapshot.consumers)
+
+    @property
+    def up(self):
+        # type: () -> int
+        """1 when the hub is alive and well, else 0; for another limit than 15 s see `Snapshot.is_up`."""
+        return int(self._snapshot.is_up())
+
+    if MYPY:
+        name = version = shape = source = ""
+
+        def __getattr__(self, name):
+            # type: (str) -> int
+            """The other attributes come from the schema."""
+
+
+class ConsumerStats(object):
+    """One consumer's figures, its workers added up; every attribute is described in `glasshub_stats.schema`.
+
+    Attributes:
+        name: The consumer's name.
+        wait, processing: A `Histogram` each, cumulative since the hub started.
+    """
+
+    def __init__(self, name, scalars, histograms, started, clocks):
+        # type: (str, Dict[str, int], _Histograms, List[int], _Clocks) -> None
+        """Take the stored numbers, and since when each message in flight is being processed."""
+        self.__dict__ = scalars
+        self.name = name
+        self._histograms = histograms
+        self._started = started
+        self._clocks = clocks
+
+    @property
+    def finished(self):
+        # type: () -> int
+        """Messages that the consumer is done with: processed + failed + invalid."""
+        return self.processed + self.failed + self.invalid
+
+    @property
+    def backlog(self):
+        # type: () -> int
+        """Messages waiting."""
+        return max(self.enqueued - self.dequeued - self.dropped, 0)
+
+    @property
+    def in_flight(self):
+        # type: () -> int
+        """Messages being processed."""
+        return max(self.dequeued - self.finished, 0)
+
+    @property
+    def oldest_age(self):
+        # type: () -> float
+        """Age of the oldest waiting message in seconds; 0 when none waits."""
+        head_ns = max(self.head_ns, self.put_head_ns)
+        return _seconds(self._clocks.now_ns - head_ns) if self.backlog and head_ns else 0.0
+
+    @property
+    def current_age(self):
+        # type: () -> float
+        """Seconds that the longest-running message in flight has taken so far; 0 when there is none."""
+        return _seconds(self._clocks.now_ns - min(self._started)) if self._started else 0.0
+
+    @property
+    def busy_seconds(self):
+        # type: () -> float
+        """Seconds that the workers have spent in processing."""
+        running = sum(_seconds(self._clocks.now_ns - start) for start in self._started)
+        return self.processing_ns / 1e9 + running
+
+    @property
+    def last_success(self):
+        # type: () -> float
+        """Unix time at which a message was last processed; 0 for never."""
+        return self._clocks.unix_time(self.last_success_ns)
+
+    @property
+    def last_failure(self):
+        # type: () -> float
+        """Unix time at which a message last failed; 0 for never."""
+        return self._clocks.unix_time(self.last_failure_ns)
+
+    @property
+    def wait(self):
+        # type: () -> Histogram
+        """Times in the queue of all messages dequeued since the hub started."""
+        return self._histograms.of("wait", self.wait_ns)
+
+    @property
+    def processing(self):
+        # type: () -> Histogram
+        """Times in the consumer of all messages finished since the hub started."""
+        return self._histograms.of("processing", self.processing_ns)
+
+    if MYPY:
+
+        def __getattr__(self, name):
+            # type: (str) -> int
+            """The other attributes come from the schema."""
+
+
+class _Clocks(namedtuple("_Clocks", "now_ns wall_ns")):
+    """The monotonic clock at the reading, and what unix time is ahead of it."""
+
+    __slots__ = ()
+
+    def unix_time(self, instant_ns):
+        # type: (int) -> float
+        return (instant_ns + self.wall_ns) / 1e9 if instant_ns else 0.0
+
+
+class _Histograms(object):
+    """Where a consumer's histograms stand: they are cut out of the words only when somebody asks."""
+
+    __slots__ = ("_words", "_rows", "_slots")
+
+    def __init__(self, words, rows, slots):
+        # type: (Words, List[int], Dict[str, int]) -> None
+        self._words = words
+        self._rows = rows
+        self._slots = slots
+
+    def of(self, name, total_ns):
+        # type: (str, int) -> Histogram
+        slot = self._slots.get(name)
+        if slot is None:
+            return Histogram.empty()
+        return merged([self._words[row + slot : row + slot + BUCKETS] for row in self._rows], total_ns)
+
+
+def _consumers(parts, clocks):
+    # type: (_Parts, _Clocks) -> List[ConsumerStats]
+    rows = parts.rows("consumer")
+    histogram_slots = dict(parts.slots("worker", schema.WORKER_FIELDS, (schema.HISTOGRAM,)))
+    own = _Scalars(parts, "consumer", schema.CONSUMER_FIELDS)
+    worker = _Scalars(parts, "worker", schema.WORKER_FIELDS)
+    worker_rows = _workers_of(parts, len(rows))
+    consumers = []
+    for row, own_workers in zip(rows, worker_rows):
+        scalars = own.of(row)
+        each = [worker.of(worker_row) for worker_row in own_workers]
+        scalars.update(worker.added_up(each))
+        started = [
+            numbers["started_ns"]
+            for numbers in each
+            if numbers["dequeued"] > numbers["processed"] + numbers["failed"] + numbers["invalid"]
+        ]
+        histograms = _Histograms(parts.words, own_workers, histogram_slots)
+        name = parts.text("consumer", row, "name")
+        consumers.append(ConsumerStats(name, scalars, histograms, started, clocks))
+    return consumers
+
+
+class _Scalars(object):
+    """The numbers of the rows of a section, by name; those that the file lacks are 0."""
+
+    def __init__(self, parts, section, metrics):
+        # type: (_Parts, str, Tuple[schema.Metric, ...]) -> None
+        offsets = dict(parts.slots(section, metrics, _SCALARS))
+        self._words = parts.words
+        self._missing = {m.name: 0 for m in metrics if m.kind in _SCALARS and m.name not in offsets}
+        self._names = list(offsets)
+        self._size = max(offsets.values()) + 1 if offsets else 0
+        # The 0 in front: asked for one item alone, itemgetter would not answer with a tuple.
+        self._pick = operator.itemgetter(0, *offsets.values())
+        self._latest = frozenset(metric.name for metric in metrics if metric.kind == schema.TIMESTAMP)
+
+    def of(self, row):
+        # type: (int) -> Dict[str, int]
+        """The numbers of one row."""
+        if not self._names:
+            return dict(self._missing)
+        numbers = dict(zip(self._names, self._pick(self._words[row : row + self._size])[1:]))
+        numbers.update(self._missing)
+        return numbers
+
+    def added_up(self, each):
+        # type: (List[Dict[str, int]]) -> Dict[str, int]
+        """One for all rows: counters summed up, timestamps the latest."""
+        if len(each) == 1:
+            return each[0]
+        names = self._names + list(self._missing)
+        return {
+            name: (max if name in self._latest else sum)([numbers[name] for numbers in each] or [0]) for name in names
+        }
+
+
+def _workers_of(parts, consumers):
+    # type: (_Parts, int) -> List[List[int]]
+    """The rows of each consumer's workers."""
+    found = [[] for _ in range(consumers)]  # type: List[List[int]]
+    slot = dict(parts.slots("worker", schema.WORKER_FIELDS, _SCALARS)).get("consumer")
+    if slot is None:
+        return found
+    for row in parts.rows("worker"):
+        consumer = parts.words[row + slot]
+        if consumer >= consumers:
+            raise SegmentFormatError(parts.path, "a worker's row names consumer %d, which is not there" % consumer)
+        found[consumer].append(row)
+    return found
+
+
+def _seconds(duration_ns):
+    # type: (int) -> float
+    return max(duration_ns, 0) / 1e9
