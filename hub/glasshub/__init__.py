@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A message hub that one can see into."""
+
+from .consumer import Consumer
+from .errors import ConfigError, HubError, MessageError
+from .message import Message
+
+__version__ = "0.1.0"
+
+__all__ = [
+    # what a consumer is written with
+    "Consumer",
+    "Message",
+    "MessageError",
+    # what can go wrong
+    "HubError",
+    "ConfigError",
+    # which one this is
+    "__version__",
+]

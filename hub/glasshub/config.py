@@ -1,0 +1,306 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The configuration: one frozen section for each part, each value with where it came from.
+
+Defaults and explanations stand here, once; `docs/configuration.md` and `glasshub config` are derived from them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeVar, get_type_hints
+
+from .errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+S = TypeVar("S")
+
+DEFAULT = "default"
+
+#: It becomes part of file names and of collectd's plugin instance.
+_NAME = r"[A-Za-z0-9_:@-][A-Za-z0-9_.:@-]{0,63}"
+
+
+def _setting(default: Any, help: str) -> Any:
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True)
+class HubSection:
+    """The hub itself."""
+
+    name: str = _setting("glasshub", "Name of the hub: of its segment, its socket, and of collectd's plugin instance.")
+    shape: str = _setting("threads", "Shape of dispatch: inline, shared or threads.")
+    drain_timeout: float = _setting(30.0, "Seconds that a stopping hub gives its consumers to finish the backlog.")
+    switch_interval: float = _setting(
+        0.0005,
+        "Seconds after which a thread that computes lets another one run (sys.setswitchinterval). Python's own "
+        "0.005 lets three busy consumers starve the enqueuer.",
+    )
+    entry_points: bool = _setting(
+        True,
+        "Whether to run the consumers that installed packages declare: of group glasshub.consumers, and of group "
+        "moksha.consumer where a fedmsg configuration is given. Those named on the command line run instead.",
+    )
+
+
+@dataclass(frozen=True)
+class ZmqSection:
+    """The bus: fedmsg over zeromq."""
+
+    endpoints: tuple[str, ...] = _setting((), "Publishers to subscribe to, for example tcp://127.0.0.1:9940.")
+    strict: bool = _setting(False, "Whether a subscription is the whole topic instead of a prefix.")
+    receive_high_water_mark: int = _setting(
+        100_000,
+        "Messages that libzmq holds for us before it drops; 0 for no limit. fedmsg's 0 is taken as this default.",
+    )
+    tcp_keepalive: int = _setting(-1, "1 on, 0 off, -1 as the system has it.")
+    tcp_keepalive_idle: int = _setting(-1, "Seconds of silence before the first probe; -1 as the system has it.")
+    tcp_keepalive_interval: int = _setting(-1, "Seconds between probes; -1 as the system has it.")
+    tcp_keepalive_count: int = _setting(-1, "Lost probes that mean a dead connection; -1 as the system has it.")
+    reconnect_interval: float = _setting(0.1, "Seconds before a lost endpoint is tried again.")
+    reconnect_interval_max: float = _setting(0.0, "Seconds up to which that time doubles; 0 keeps it constant.")
+
+
+@dataclass(frozen=True)
+class StatsSection:
+    """The segment and its socket."""
+
+    directory: str = _setting(
+        "",
+        "Where they stand. Empty: /run/glasshub where it may be written, else $XDG_RUNTIME_DIR/glasshub, else a "
+        "private directory under the temporary directory.",
+    )
+    mode: str = _setting("0640", "Mode of the segment, octal.")
+    socket_mode: str = _setting("0660", "Mode of the socket, octal.")
+    group: str = _setting("", "Group of both, for example collectd; empty leaves the hub's own.")
+
+
+@dataclass(frozen=True)
+class LoggingSection:
+    """The log."""
+
+    level: str = _setting("INFO", "DEBUG, INFO, WARNING, ERROR or CRITICAL.")
+    file: str = _setting("", "File to log to, opened anew on SIGHUP; empty for standard error.")
+
+
+@dataclass(frozen=True)
+class FedmsgSection:
+    """Consumers written for fedmsg."""
+
+    config: str = _setting("", "fedmsg's configuration: a file, or a directory such as /etc/fedmsg.d; empty for none.")
+
+
+@dataclass(frozen=True)
+class ConsumerSection:
+    """One consumer; its name is that of the section."""
+
+    location: str = _setting("", "The class, as module:Class.")
+    topics: tuple[str, ...] = _setting((), "Topics instead of those of the class (native consumers only).")
+    workers: int = _setting(1, "Threads that may run it at the same time, in shape threads.")
+    group: str = _setting("", "Consumers of one group never run at the same time.")
+    settings: Mapping[str, Any] = field(
+        default_factory=dict, metadata={"help": "A table for the consumer's own use; its constructor gets it."}
+    )
+
+
+#: Sections that stand once, by name.
+SECTIONS: Mapping[str, type[Any]] = MappingProxyType(
+    {
+        "hub": HubSection,
+        "zmq": ZmqSection,
+        "stats": StatsSection,
+        "logging": LoggingSection,
+        "fedmsg": FedmsgSection,
+    }
+)
+
+#: In the file the key is `class`, a reserved word in Python.
+_FILE_KEYS = {"class": "location"}
+
+
+@dataclass(frozen=True)
+class Config:
+    """The effective configuration. Immutable.
+
+    Attributes:
+        hub, zmq, stats, logging, fedmsg: A section each.
+        consumers: A section for each configured consumer, by name.
+        origins: Where each value came from, by its dotted name; those not in it are defaults.
+    """
+
+    hub: HubSection = HubSection()
+    zmq: ZmqSection = ZmqSection()
+    stats: StatsSection = StatsSection()
+    logging: LoggingSection = LoggingSection()
+    fedmsg: FedmsgSection = FedmsgSection()
+    consumers: Mapping[str, ConsumerSection] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+
+class ConfigBuilder:
+    """Collects values from several places; the last one wins.
+
+    Values are checked as they come in, so that an error names the place.
+    """
+
+    def __init__(self) -> None:
+        self._values: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
+        self._consumers: dict[str, dict[str, Any]] = {}
+        self._origins: dict[str, str] = {}
+
+    def read_toml(self, path: Path) -> None:
+        """Take everything from a file.
+
+        Raises:
+            ConfigError: It cannot be read, is not TOML, or says something that we do not know.
+        """
+        try:
+            with path.open("rb") as file:
+                tables = tomllib.load(file)
+        except OSError as error:
+            raise ConfigError(f"cannot read the configuration: {error.strerror}", origin=str(path)) from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"this is not TOML: {error}", origin=str(path)) from None
+        for section, table in tables.items():
+            _known(section, [*SECTIONS, "consumers"], "section", origin=str(path))
+            if not isinstance(table, dict):
+                raise ConfigError(f"[{section}] must be a table, not {table!r}", origin=str(path))
+            if section == "consumers":
+                for name, keys in table.items():
+                    self._read_consumer(name, keys, origin=str(path))
+            else:
+                for key, value in table.items():
+                    self.set(section, key, value, origin=str(path))
+
+    def set(self, section: str, key: str, value: Any, *, origin: str) -> None:
+        """Set one value.
+
+        Raises:
+            ConfigError: The key is unknown, or the value is of another type.
+        """
+        self._values[section][key] = _checked(SECTIONS[section], f"{section}.{key}", key, value, origin=origin)
+        self._origins[f"{section}.{key}"] = origin
+
+    def set_consumer(self, name: str, key: str, value: Any, *, origin: str) -> None:
+        """Set one value of a consumer's section.
+
+        Raises:
+            ConfigError: The key is unknown, or the value is of another type.
+        """
+        dotted = f"consumers.{name}.{key}"
+        attribute = _FILE_KEYS.get(key, key)
+        checked = _checked(ConsumerSection, dotted, attribute, value, origin=origin)
+        self._consumers.setdefault(name, {})[attribute] = checked
+        self._origins[dotted] = origin
+
+    def origin(self, section: str, key: str) -> str:
+        """Where the value came from."""
+        return self._origins.get(f"{section}.{key}", DEFAULT)
+
+    def get(self, section: str, key: str) -> Any:
+        """The value as it stands now."""
+        default = {f.name: f.default for f in fields(SECTIONS[section])}[key]
+        return self._values[section].get(key, default)
+
+    def build(self) -> Config:
+        """The effective configuration.
+
+        Raises:
+            ConfigError: Values contradict each other, or are out of range.
+        """
+        config = Config(
+            **{name: SECTIONS[name](**values) for name, values in self._values.items()},
+            consumers={name: ConsumerSection(**values) for name, values in self._consumers.items()},
+            origins=dict(self._origins),
+        )
+        _check(config, self._origins)
+        return config
+
+    def _read_consumer(self, name: str, keys: Any, *, origin: str) -> None:
+        if not isinstance(keys, dict):
+            raise ConfigError(f"[consumers.{name}] must be a table, not {keys!r}", origin=origin)
+        if "class" not in keys:
+            raise ConfigError(f'[consumers.{name}] lacks class = "module:Class"', origin=origin)
+        for key, value in keys.items():
+            self.set_consumer(name, key, value, origin=origin)
+
+
+def file_key(attribute: str) -> str:
+    """How an attribute of a section is spelled in the file."""
+    return next((key for key, name in _FILE_KEYS.items() if name == attribute), attribute)
+
+
+def _checked(section: type[Any], dotted: str, key: str, value: Any, *, origin: str) -> Any:
+    hints = get_type_hints(section)
+    _known(key, [file_key(name) if name != key else name for name in hints], "key", origin=origin, where=dotted)
+    wanted = hints[key]
+    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if wanted == tuple[str, ...]:
+        items = [value] if isinstance(value, str) else value
+        if isinstance(items, (list, tuple)) and all(isinstance(item, str) for item in items):
+            return tuple(items)
+        raise ConfigError(f"{dotted} must be a list of strings, not {value!r}", origin=origin)
+    if wanted == Mapping[str, Any]:
+        wanted = dict
+    if type(value) is not wanted:
+        raise ConfigError(f"{dotted} must be {_article(wanted)}, not {value!r}", origin=origin)
+    return value
+
+
+def _known(word: str, valid: list[str], what: str, *, origin: str, where: str = "") -> None:
+    if word in valid:
+        return
+    near = difflib.get_close_matches(word, valid, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ConfigError(
+        f"unknown {what} {where or word!r}{hint} (valid ones are: {', '.join(sorted(valid))})", origin=origin
+    )
+
+
+def _article(wanted: type[Any]) -> str:
+    words = {str: "a string", int: "a whole number", float: "a number", bool: "true or false", dict: "a table"}
+    return words[wanted]
+
+
+def _check(config: Config, origins: Mapping[str, str]) -> None:
+    """What a type cannot say."""
+    for holds, key, complaint in (
+        (re.fullmatch(_NAME, config.hub.name), "hub.name", "1 to 64 of the characters A-Za-z0-9_.:@-"),
+        (config.hub.drain_timeout >= 0, "hub.drain_timeout", "0 seconds or more"),
+        (config.hub.switch_interval > 0, "hub.switch_interval", "more than 0 seconds"),
+        (config.zmq.receive_high_water_mark >= 0, "zmq.receive_high_water_mark", "0 or more"),
+        (config.zmq.reconnect_interval >= 0, "zmq.reconnect_interval", "0 seconds or more"),
+        (config.zmq.reconnect_interval_max >= 0, "zmq.reconnect_interval_max", "0 seconds or more"),
+        (re.fullmatch("[0-7]{3,4}", config.stats.mode), "stats.mode", "an octal mode such as 0640"),
+        (re.fullmatch("[0-7]{3,4}", config.stats.socket_mode), "stats.socket_mode", "an octal mode such as 0660"),
+        (
+            config.logging.level in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
+            "logging.level",
+            "DEBUG, INFO, WARNING, ERROR or CRITICAL",
+        ),
+    ):
+        if not holds:
+            section, _, name = key.partition(".")
+            value = getattr(getattr(config, section), name)
+            raise ConfigError(f"{key} = {value!r} must be {complaint}", origin=origins.get(key, DEFAULT))
+    for name, consumer in config.consumers.items():
+        dotted = f"consumers.{name}"
+        if not 1 <= consumer.workers <= 1000:
+            raise ConfigError(f"{dotted}.workers must be 1 to 1000", origin=origins[f"{dotted}.workers"])
+        if consumer.group and consumer.workers > 1:
+            raise ConfigError(
+                f"{dotted} is in group {consumer.group!r}, whose consumers never run at the same time: "
+                f"it cannot have {consumer.workers} workers",
+                origin=origins[f"{dotted}.group"],
+            )

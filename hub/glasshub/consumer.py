@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What a consumer is: to the person who writes one, and to the hub that runs it."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from .message import Frame, Message, decode
+
+_NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
+
+
+class Consumer:
+    """Base class of native consumers: set `topics`, write `consume`.
+
+    The hub builds one object of the class and calls `consume` from its worker threads: from one thread, unless the
+    configuration says `workers = N`.
+
+    Attributes:
+        topics: Topic prefixes that it wants; `""` is everything. Every `*` in one is ignored, as in Moksha.
+        settings: The `settings` table of its section in the configuration.
+    """
+
+    topics: tuple[str, ...] = ()
+
+    def __init__(self, settings: Mapping[str, Any] = _NO_SETTINGS) -> None:
+        """Prepare for work; an exception here stops this consumer only."""
+        self.settings = settings
+
+    def consume(self, message: Message) -> None:
+        """Handle one message; may block for as long as it takes.
+
+        Raises:
+            MessageError: This consumer cannot read the message, which then counts as invalid.
+            Exception: Anything else counts as failed and is logged; the worker goes on with the next message.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say how to consume a message")
+
+    def close(self) -> None:
+        """Give resources back; called once, after the last message, in the hub's main thread."""
+
+
+class Outcome(enum.Enum):
+    """How a consumer finished with a message."""
+
+    PROCESSED = "processed"
+    FAILED = "failed"
+    INVALID = "invalid"
+
+
+class BoundConsumer(Protocol):
+    """A consumer that has been built, as the hub sees it: whatever its kind."""
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Topic prefixes that it wants."""
+
+    def handle(self, frame: Frame) -> Outcome:
+        """Have the consumer handle a message, in the calling thread.
+
+        Raises:
+            MessageError: The consumer cannot read it.
+            Exception: The consumer raised it.
+        """
+
+    def close(self) -> None:
+        """Have the consumer give its resources back."""
+
+
+class NativeConsumer:
+    """Binds a `Consumer` to the hub."""
+
+    def __init__(self, consumer: Consumer, topics: tuple[str, ...] = ()) -> None:
+        """Take the consumer, and topics that the configuration sets instead of its own."""
+        self._consume = consumer.consume
+        self.topics = topics or consumer.topics
+        self.close = consumer.close
+
+    def handle(self, frame: Frame) -> Outcome:
+        """See `BoundConsumer.handle`."""
+        self._consume(decode(frame))
+        return Outcome.PROCESSED

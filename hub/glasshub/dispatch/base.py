@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What a shape of dispatch is, and what it is given."""
+
+from __future__ import annotations
+
+import abc
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..consumer import BoundConsumer
+from ..logs import Repeats
+from ..message import Frame
+from ..queues import Bell
+from ..stats import ConsumerSlots, SegmentWriter, WorkerSlots
+from ..worker import Runner, WorkerThread
+
+#: A message, and the stations that want it, by index.
+Routed = tuple[Frame, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Station:
+    """One consumer's place on the way of a message.
+
+    Attributes:
+        name: The consumer's name.
+        consumer: The consumer.
+        slots: What the enqueuer counts for it.
+        workers: What each of its workers counts; as many as the configuration gives it.
+        group: Stations of one group never run at the same time; empty for none.
+    """
+
+    name: str
+    consumer: BoundConsumer
+    slots: ConsumerSlots
+    workers: Sequence[WorkerSlots]
+    group: str = ""
+
+    def runner(self, worker: int, repeats: Repeats) -> Runner:
+        """The runner of one of the workers."""
+        return Runner(self.name, self.consumer, self.workers[worker], repeats)
+
+
+class Shape(abc.ABC):
+    """Takes messages from the enqueuer and has the consumers handle them.
+
+    A shape makes its queues and workers in `_build` and lists them in `_bells` and `_threads`; how they are
+    started and ended is the same for all.
+    """
+
+    #: Most messages that the enqueuer may receive before it dispatches them.
+    batch = 256
+
+    def __init__(self, stations: Sequence[Station], segment: SegmentWriter) -> None:
+        """Make everything that the shape needs, and start nothing."""
+        self._bells: list[Bell] = []
+        self._threads: list[WorkerThread] = []
+        self._build(stations, segment, Repeats())
+
+    @abc.abstractmethod
+    def _build(self, stations: Sequence[Station], segment: SegmentWriter, repeats: Repeats) -> None:
+        """Make queues and workers."""
+
+    @classmethod
+    def workers_of(cls, configured: int) -> int:
+        """How many workers a consumer has in this shape, when the configuration gives it so many."""
+        return 1
+
+    @abc.abstractmethod
+    def dispatch(self, routed: Sequence[Routed]) -> None:
+        """Bring messages on their way to their consumers. Threads: enqueuer only."""
+
+    def start(self) -> None:
+        """Start the workers."""
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        """Say that no more messages will come: workers finish the backlog and end."""
+        for bell in self._bells:
+            bell.close()
+
+    def stop(self) -> None:
+        """Have the workers end after the message that each is at."""
+        for bell in self._bells:
+            bell.stop()
+
+    def join(self, timeout: float) -> bool:
+        """Wait for the workers to end, for at most `timeout` seconds; True when they all have."""
+        deadline = time.monotonic() + timeout
+        for thread in self._threads:
+            thread.join(max(deadline - time.monotonic(), 0))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def dead(self) -> list[str]:
+        """Names of workers that ended for a reason that is not theirs to end for."""
+        return [thread.name for thread in self._threads if thread.error is not None]

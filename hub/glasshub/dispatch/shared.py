@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Shape `shared`: two threads, an enqueuer, and a dispatcher that hands a message to each consumer in series and
+takes the next one only when the last consumer has finished.
+
+There is one queue for the hub, whose length is the hub's backlog. A consumer's backlog is that part of it which
+the consumer is going to get.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..logs import Repeats
+from ..message import Frame
+from ..queues import Bell, WorkQueue
+from ..stats import DispatcherSlots, SegmentWriter
+from ..worker import Lane, Runner, WorkerThread
+from .base import Routed, Shape, Station
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A message in the hub's one queue, with those who want it."""
+
+    frame: Frame
+    interested: tuple[int, ...]
+    received_ns: int
+
+
+class Series:
+    """Runs the interested consumers one after another. Threads: dispatcher only."""
+
+    def __init__(self, runners: Sequence[Runner], slots: DispatcherSlots) -> None:
+        self._runners = runners
+        self._slots = slots
+
+    def run(self, parcel: Parcel, head_ns: int) -> None:
+        """Have every interested consumer handle the message."""
+        self._slots.dequeued()
+        for consumer in parcel.interested:
+            self._runners[consumer].run(parcel.frame, head_ns)
+
+
+class SharedShape(Shape):
+    """One queue, one dispatcher."""
+
+    def _build(self, stations: Sequence[Station], segment: SegmentWriter, repeats: Repeats) -> None:
+        bell = Bell()
+        self._stations = stations
+        self._enqueuer = segment.enqueuer
+        self._queue: WorkQueue[Parcel] = WorkQueue(bell)
+        series = Series([station.runner(0, repeats) for station in stations], segment.dispatcher)
+        self._bells = [bell]
+        self._threads = [WorkerThread("dispatcher", [Lane(self._queue, series)], bell)]
+
+    def dispatch(self, routed: Sequence[Routed]) -> None:
+        """See `Shape.dispatch`; never blocks."""
+        for frame, interested in routed:
+            if not interested:
+                continue
+            for consumer in interested:
+                self._stations[consumer].slots.enqueued(1)
+            self._enqueuer.queued()
+            self._queue.put([Parcel(frame, interested, frame.received_ns)])
+            self._note(frame, interested)
+
+    def _note(self, frame: Frame, interested: tuple[int, ...]) -> None:
+        head_ns = self._queue.head_ns()
+        for consumer in interested:
+            station = self._stations[consumer]
+            waiting = station.slots.total - station.workers[0].dequeued
+            station.slots.put(waiting, head_ns if head_ns >= frame.received_ns else 0)

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Shape `threads`: each consumer has a queue of its own, and its own worker thread or threads.
+
+Consumers of one group share a worker thread, which serves their queues in the order in which the messages came:
+they never run at the same time, and none of them starves another.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from ..logs import Repeats
+from ..message import Frame
+from ..queues import Bell, WorkQueue
+from ..stats import SegmentWriter
+from ..worker import Lane, WorkerThread
+from .base import Routed, Shape, Station
+
+
+class ThreadsShape(Shape):
+    """A queue for each consumer."""
+
+    def _build(self, stations: Sequence[Station], segment: SegmentWriter, repeats: Repeats) -> None:
+        self._slots = [station.slots for station in stations]
+        self._queues: list[WorkQueue[Frame]] = []
+        grouped: dict[str, tuple[Bell, list[Lane[Frame]]]] = {}
+        for station in stations:
+            bell, lanes = grouped.setdefault(station.group, (Bell(), [])) if station.group else (Bell(), [])
+            queue: WorkQueue[Frame] = WorkQueue(bell)
+            self._queues.append(queue)
+            self._bells.append(bell)
+            if station.group:
+                lanes.append(Lane(queue, station.runner(0, repeats)))
+                continue
+            for worker in range(len(station.workers)):
+                lane = Lane(queue, station.runner(worker, repeats))
+                self._threads.append(WorkerThread(f"{station.name}-{worker}", [lane], bell))
+        for group, (bell, lanes) in grouped.items():
+            self._threads.append(WorkerThread(f"group-{group}", lanes, bell))
+
+    @classmethod
+    def workers_of(cls, configured: int) -> int:
+        """See `Shape.workers_of`."""
+        return configured
+
+    def dispatch(self, routed: Sequence[Routed]) -> None:
+        """See `Shape.dispatch`; never blocks."""
+        frames_of: dict[int, list[Frame]] = defaultdict(list)
+        for frame, interested in routed:
+            for consumer in interested:
+                frames_of[consumer].append(frame)
+        for consumer, frames in frames_of.items():
+            slots, queue = self._slots[consumer], self._queues[consumer]
+            slots.enqueued(len(frames))
+            queue.put(frames)
+            head_ns = queue.head_ns()
+            # The queue was empty before, or has become so since: its head is one of ours.
+            slots.put(len(queue), head_ns if head_ns >= frames[0].received_ns else 0)

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The enqueuer: the one thread that receives. It decodes nothing and waits for nobody.
+
+"When a message arrives, put it in each consumer queue that is registered for this kind of message."
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from functools import partial
+
+from .dispatch import Routed, Shape
+from .errors import SourceError
+from .logs import Repeats, held_back
+from .message import Completion
+from .routing import Router
+from .sources import Batch, Source
+from .stats import EnqueuerSlots
+
+logger = logging.getLogger(__name__)
+
+#: Longest sleep in seconds: bounds how long a stop takes, and how old the heartbeat of a quiet bus becomes.
+_PATIENCE = 0.2
+
+#: Once told to stop, the enqueuer empties what the source has buffered, for at most so many seconds.
+_LAST_SWEEP = 1.0
+
+
+class Enqueuer(threading.Thread):
+    """Receives from the source and dispatches to the shape, until it is stopped.
+
+    Attributes:
+        opened: Set when the source has been opened, or could not be.
+        error: What ended the thread; None when it was `stop`.
+    """
+
+    def __init__(self, source: Source, router: Router, shape: Shape, slots: EnqueuerSlots) -> None:
+        super().__init__(name="enqueuer", daemon=True)
+        self.opened = threading.Event()
+        self.error: BaseException | None = None
+        self._source = source
+        self._router = router
+        self._shape = shape
+        self._slots = slots
+        self._is_stopping = threading.Event()
+        self._errors = 0
+        self._repeats = Repeats()
+
+    def stop(self) -> None:
+        """Receive what is in the source's buffer, then end. Threads: any."""
+        self._is_stopping.set()
+
+    def run(self) -> None:
+        """Open the source, receive, close the source: all in this thread, for a zeromq socket belongs to one."""
+        try:
+            self._source.open(self._router.prefixes)
+            try:
+                self._publish_state()
+                self.opened.set()
+                self._receive()
+            finally:
+                self._source.close()
+        except SourceError as error:
+            self.error = error
+        except BaseException as error:
+            self.error = error
+            logger.critical("the enqueuer died", exc_info=True)
+        finally:
+            self.opened.set()
+
+    def _receive(self) -> None:
+        while not self._is_stopping.is_set():
+            self._once(_PATIENCE)
+        deadline = time.monotonic() + _LAST_SWEEP
+        while time.monotonic() < deadline and self._once(0):
+            pass
+
+    def _once(self, timeout: float) -> bool:
+        """Receive and dispatch once; whether anything came."""
+        try:
+            batch = self._source.receive(timeout, self._shape.batch)
+        except SourceError as error:
+            self._errors += 1
+            count = self._repeats.admit(SourceError)
+            if count is not None:
+                logger.error("%s: trying again%s", error, held_back(count))
+            self._is_stopping.wait(_PATIENCE)
+            batch = Batch()
+        messages = len(batch.frames) + batch.malformed
+        if messages:
+            self._dispatch(batch, messages)
+        self._publish_state()
+        return bool(messages)
+
+    def _dispatch(self, batch: Batch, messages: int) -> None:
+        match = self._router.match
+        malformed, unrouted = batch.malformed, 0
+        routed: list[Routed] = []
+        for frame in batch.frames:
+            try:
+                interested = match(frame.topic)
+            except UnicodeDecodeError:
+                malformed += 1
+                interested = ()
+            else:
+                unrouted += not interested
+            routed.append((frame, interested))
+        if self._source.acknowledges:
+            self._expect_completion(routed)
+        self._slots.received(messages, batch.size, malformed=malformed, unrouted=unrouted)
+        if malformed:
+            self._warn_of_malformed(malformed)
+        self._shape.dispatch(routed)
+
+    def _expect_completion(self, routed: list[Routed]) -> None:
+        for frame, interested in routed:
+            frame.completion = Completion(len(interested), partial(self._source.acknowledge, frame))
+
+    def _warn_of_malformed(self, malformed: int) -> None:
+        count = self._repeats.admit("malformed")
+        if count is not None:
+            logger.warning("%d malformed messages: not one topic in UTF-8 and one body%s", malformed, held_back(count))
+
+    def _publish_state(self) -> None:
+        state = self._source.state()
+        self._slots.source(
+            endpoints=state.endpoints,
+            connected=state.connected,
+            disconnects=state.disconnects,
+            errors=self._errors,
+        )
+        self._slots.beat(time.monotonic_ns())

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What stops a hub, or keeps it from starting. Every message says what to do about it."""
+
+
+class HubError(Exception):
+    """Root of all errors that Glasshub raises on purpose."""
+
+
+class ConfigError(HubError):
+    """The configuration, or the command line, asks for something that is not there or makes no sense.
+
+    Attributes:
+        origin: Where it was found: a file, an option, an environment variable.
+    """
+
+    def __init__(self, reason: str, *, origin: str = "") -> None:
+        super().__init__(f"{origin}: {reason}" if origin else reason)
+        self.origin = origin
+
+
+class HubRunningError(HubError):
+    """Another hub of the same name runs on this host."""
+
+
+class StatsDirectoryError(HubError):
+    """The segment or its socket cannot be made where the configuration wants them."""
+
+
+class SourceError(HubError):
+    """The source of messages cannot be opened."""
+
+
+class NoConsumerError(HubError):
+    """There is no consumer to run: none was named, or none could be built."""
+
+
+class MessageError(HubError):
+    """A message's body is not what its consumer reads."""

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A message on its way: a frame pair for the hub, a decoded message for a consumer."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import MessageError
+
+
+class Frame:
+    """A message as it came from the bus. Immutable once it is queued: all consumers share it, none decodes it
+    for another.
+
+    Attributes:
+        topic: Raw topic.
+        body: Raw body.
+        received_ns: When the enqueuer received it, CLOCK_MONOTONIC in nanoseconds.
+        completion: Set by the enqueuer where the source wants to be told that the message is done, else None.
+    """
+
+    __slots__ = ("body", "completion", "received_ns", "topic")
+
+    def __init__(self, topic: bytes, body: bytes, received_ns: int) -> None:
+        self.topic = topic
+        self.body = body
+        self.received_ns = received_ns
+        self.completion: Completion | None = None
+
+    def done(self) -> None:
+        """Say that one interested consumer has finished with the message. Threads: any."""
+        if self.completion is not None:
+            self.completion.one_done()
+
+
+class Completion:
+    """Calls back once, when the last interested consumer has finished with a message.
+
+    Only a source that acknowledges pays for it: zeromq cannot, and its frames carry none.
+    """
+
+    __slots__ = ("_callback", "_lock", "_open")
+
+    def __init__(self, consumers: int, callback: Callable[[], None]) -> None:
+        """Expect `consumers` calls of `one_done`; with none, call back at once."""
+        self._lock = threading.Lock()
+        self._open = consumers
+        self._callback = callback
+        if consumers == 0:
+            callback()
+
+    def one_done(self) -> None:
+        """Count one consumer as finished; the last one's thread calls back. Threads: any."""
+        with self._lock:
+            self._open -= 1
+            is_last = self._open == 0
+        if is_last:
+            self._callback()
+
+
+@dataclass(frozen=True)
+class Message:
+    """What a native consumer gets; its own copy, which it may change.
+
+    Attributes:
+        topic: The topic.
+        body: The decoded JSON body: for fedmsg a dict with topic, msg, msg_id, timestamp, ...
+    """
+
+    topic: str
+    body: Any
+
+
+def decode(frame: Frame) -> Message:
+    """Decode a frame for one consumer.
+
+    Raises:
+        MessageError: The body is not JSON in UTF-8.
+    """
+    try:
+        return Message(frame.topic.decode("utf-8"), json.loads(frame.body.decode("utf-8")))
+    except (ValueError, RecursionError) as error:
+        raise MessageError(f"the body of {frame.topic!r} ({len(frame.body)} bytes) is not JSON: {error}") from None

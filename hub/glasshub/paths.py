@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Where the segments of hubs stand, when nobody says so."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+from .errors import ConfigError
+
+#: Made by systemd or tmpfiles.d.
+SYSTEM_DIRECTORY = Path("/run/glasshub")
+
+
+def default_stats_directory() -> Path:
+    """Where a hub puts its segment: the first of these that it may have.
+
+    `/run/glasshub`, if it is there and may be written to; `$XDG_RUNTIME_DIR/glasshub`, if the variable is set; else
+    `glasshub-<uid>` in the directory for temporary files. The latter two are made, for this user alone.
+
+    Raises:
+        ConfigError: It cannot be made, or somebody else could put files of theirs there.
+    """
+    if os.path.isdir(SYSTEM_DIRECTORY) and os.access(SYSTEM_DIRECTORY, os.W_OK | os.X_OK, effective_ids=True):
+        return SYSTEM_DIRECTORY
+    directory = _own_directory()
+    try:
+        directory.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot make the stats directory {directory}: {error.strerror}: choose another one with --stats-dir"
+        ) from error
+    objection = _objection(directory)
+    if objection:
+        raise ConfigError(f"the stats directory {directory} {objection}: remove it, or choose another with --stats-dir")
+    return directory
+
+
+def stats_directories() -> list[Path]:
+    """The directories where `default_stats_directory` may have put a segment and that are there, best first.
+
+    One that somebody else could have filled is left out.
+    """
+    own = _own_directory(), _temporary_directory()
+    found = [SYSTEM_DIRECTORY] if os.path.isdir(SYSTEM_DIRECTORY) else []
+    return found + [
+        directory for directory in dict.fromkeys(own) if os.path.isdir(directory) and not _objection(directory)
+    ]
+
+
+def _own_directory() -> Path:
+    """The directory of this user alone."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    # The XDG Base Directory Specification: a path that is not absolute is to be ignored.
+    return Path(runtime, "glasshub") if runtime.startswith("/") else _temporary_directory()
+
+
+def _temporary_directory() -> Path:
+    try:
+        return Path(tempfile.gettempdir(), f"glasshub-{os.geteuid()}")
+    except FileNotFoundError as error:
+        raise ConfigError(f"there is no place for temporary files: {error.strerror}: set TMPDIR") from error
+
+
+def _objection(directory: Path) -> str:
+    """Why a hub must not use the directory; nothing if it may.
+
+    Anybody may make a directory of our name in /tmp first, fill it with links to our files, and read or replace what
+    we write.
+    """
+    status = os.lstat(directory)
+    if stat.S_ISLNK(status.st_mode):
+        return "is a symbolic link"
+    if not stat.S_ISDIR(status.st_mode):
+        return "is not a directory"
+    if status.st_uid != os.geteuid():
+        return f"belongs to another user (uid {status.st_uid})"
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return f"may be written to by others (mode {stat.S_IMODE(status.st_mode):04o})"
+    return ""

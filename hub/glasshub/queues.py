@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Work queues: what the enqueuer and the workers know of each other.
+
+The enqueuer puts and never waits; a worker takes, and sleeps on a bell when there is nothing. Several queues may
+share one bell: then one worker serves them all.
+
+Purpose: a queue whose head and length can be seen (the backlog, the age of its oldest message), and a put that
+costs no lock while the workers are busy, which is when it matters. Guarantees: first in, first out; every frame
+that is put is taken once, or still there at the end. Assumptions: append, popleft and indexing of a deque are
+atomic (the documentation of `collections.deque` promises it for append and popleft).
+
+Race worth knowing: a worker that finds its queue empty announces itself under the bell's lock, looks once more,
+and only then sleeps; a put appends first and looks for announcements after. So either the worker sees the frame,
+or the put sees the worker.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Generic, Protocol, TypeVar
+
+
+class Waiting(Protocol):
+    """What may wait in a queue."""
+
+    @property
+    def received_ns(self) -> int:
+        """When the enqueuer received it."""
+
+
+W = TypeVar("W", bound=Waiting)
+
+
+class Bell:
+    """Wakes workers. Threads: any."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._sleepers = 0
+        self._is_closed = False
+        #: Whether workers shall end now, whatever is waiting.
+        self.is_stopped = False
+
+    def ring(self) -> None:
+        """Wake the workers that sleep; costs next to nothing while none does."""
+        if self._sleepers:
+            with self._condition:
+                self._condition.notify_all()
+
+    def close(self) -> None:
+        """Let workers end once nothing waits any more."""
+        with self._condition:
+            self._is_closed = True
+            self._condition.notify_all()
+
+    def stop(self) -> None:
+        """Let workers end after the message that they are at."""
+        with self._condition:
+            self.is_stopped = self._is_closed = True
+            self._condition.notify_all()
+
+    def wait(self, has_work: Callable[[], object]) -> bool:
+        """Sleep until there is work.
+
+        Args:
+            has_work: Says whether there is; called with the bell's lock held, must not block.
+
+        Returns:
+            True when there is work; False when there is none and there will be no more.
+        """
+        with self._condition:
+            self._sleepers += 1
+            try:
+                while not has_work():
+                    if self._is_closed:
+                        return False
+                    self._condition.wait()
+                return True
+            finally:
+                self._sleepers -= 1
+
+
+class WorkQueue(Generic[W]):
+    """A backlog in memory, without a bound."""
+
+    __slots__ = ("_bell", "_frames")
+
+    def __init__(self, bell: Bell) -> None:
+        self._bell = bell
+        self._frames: deque[W] = deque()
+
+    def put(self, frames: Sequence[W]) -> None:
+        """Append frames; never blocks. Threads: enqueuer only."""
+        self._frames.extend(frames)
+        self._bell.ring()
+
+    def take(self) -> W | None:
+        """The next frame, or None when there is none; never blocks. Threads: workers."""
+        try:
+            return self._frames.popleft()
+        except IndexError:
+            return None
+
+    def head_ns(self) -> int:
+        """When the first waiting frame was received; 0 when none waits. Threads: any."""
+        try:
+            return self._frames[0].received_ns
+        except IndexError:
+            return 0
+
+    def __len__(self) -> int:
+        """How many frames wait. Threads: any."""
+        return len(self._frames)

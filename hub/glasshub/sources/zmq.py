@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A fedmsg bus: zeromq PUB/SUB, each message two parts, topic and JSON body."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+from ..config import ZmqSection
+from ..errors import SourceError
+from ..message import Frame
+from .base import Batch, SourceState
+
+logger = logging.getLogger(__name__)
+
+_PARTS = 2
+
+
+class ZmqSource:
+    """Subscribes to any number of publishers. Made anywhere; opened, used and closed by the enqueuer."""
+
+    kind = "zmq"
+    acknowledges = False  # a PUB socket does not listen
+
+    def __init__(self, options: ZmqSection) -> None:
+        self._options = options
+        # fedmsg's configuration names publishers as they bind, tcp://*:3000; Moksha reads it so too.
+        self._endpoints = [endpoint.replace("*", "127.0.0.1") for endpoint in options.endpoints]
+        self._connected: dict[str, float] = {}
+        self._lost: dict[str, float] = {}
+        self._disconnects = 0
+
+    def open(self, prefixes: Sequence[bytes]) -> None:
+        """See `Source.open`."""
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.SUB)
+        try:
+            self._configure()
+            # Watch before connecting: nothing is missed.
+            self._monitor = self._socket.get_monitor_socket(
+                zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+            )
+            for prefix in prefixes:
+                self._socket.setsockopt(zmq.SUBSCRIBE, prefix)
+            for endpoint in self._endpoints:
+                self._connect(endpoint)
+        except BaseException:
+            self._context.destroy(linger=0)
+            raise
+        self._poller = zmq.Poller()
+        self._poller.register(self._socket, zmq.POLLIN)
+        self._poller.register(self._monitor, zmq.POLLIN)
+
+    def receive(self, timeout: float, limit: int) -> Batch:
+        """See `Source.receive`."""
+        batch = Batch()
+        try:
+            self._drain(batch, limit)
+            if not batch.size and not batch.malformed:
+                self._sleep(timeout)
+                self._drain(batch, limit)
+        except zmq.ZMQError as error:
+            raise SourceError(f"cannot receive from the bus: {error.strerror}") from error
+        return batch
+
+    def acknowledge(self, frame: Frame) -> None:
+        """Nothing to do: see `acknowledges`."""
+
+    def state(self) -> SourceState:
+        """See `Source.state`."""
+        return SourceState(len(self._endpoints), len(self._connected), self._disconnects)
+
+    def close(self) -> None:
+        """See `Source.close`."""
+        self._socket.disable_monitor()
+        self._context.destroy(linger=0)
+
+    def _configure(self) -> None:
+        options = self._options
+        for option, value in (
+            (zmq.LINGER, 0),
+            (zmq.RCVHWM, options.receive_high_water_mark),
+            (zmq.TCP_KEEPALIVE, options.tcp_keepalive),
+            (zmq.TCP_KEEPALIVE_IDLE, options.tcp_keepalive_idle),
+            (zmq.TCP_KEEPALIVE_INTVL, options.tcp_keepalive_interval),
+            (zmq.TCP_KEEPALIVE_CNT, options.tcp_keepalive_count),
+            (zmq.RECONNECT_IVL, round(options.reconnect_interval * 1000)),
+            (zmq.RECONNECT_IVL_MAX, round(options.reconnect_interval_max * 1000)),
+        ):
+            try:
+                self._socket.setsockopt(option, value)
+            except zmq.ZMQError as error:
+                raise SourceError(f"[zmq]: the socket refuses {option.name} = {value}: {error.strerror}") from error
+
+    def _connect(self, endpoint: str) -> None:
+        try:
+            self._socket.connect(endpoint)
+        except zmq.ZMQError as error:
+            raise SourceError(
+                f"[zmq] endpoints: cannot connect to {endpoint!r}: {error.strerror}: "
+                f"an endpoint looks like tcp://host:9940 or ipc:///path"
+            ) from error
+
+    def _drain(self, batch: Batch, limit: int) -> None:
+        receive, frames, clock = self._socket.recv_multipart, batch.frames, time.monotonic_ns
+        size = 0
+        try:
+            for _ in range(limit):
+                parts = receive(zmq.NOBLOCK)
+                if len(parts) == _PARTS:
+                    topic, body = parts
+                    frames.append(Frame(topic, body, clock()))
+                    size += len(topic) + len(body)
+                else:
+                    batch.malformed += 1
+                    size += sum(map(len, parts))
+        except zmq.Again:
+            pass
+        batch.size += size
+
+    def _sleep(self, timeout: float) -> None:
+        """Wait for a message, and take note of what happened to the connections."""
+        ready = dict(self._poller.poll(round(timeout * 1000)))
+        if self._monitor in ready:
+            while self._monitor.poll(0):
+                event = parse_monitor_message(self._monitor.recv_multipart())
+                self._note(event["event"], event["endpoint"].decode("utf-8", "replace"))
+
+    def _note(self, event: int, endpoint: str) -> None:
+        now = time.monotonic()
+        if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            self._connected[endpoint] = now
+            lost = self._lost.pop(endpoint, None)
+            if lost is None:
+                logger.info("connected to %s", endpoint)
+            else:
+                logger.warning(
+                    "connected to %s again after %.1f s: what was published in between is lost", endpoint, now - lost
+                )
+        elif event == zmq.EVENT_DISCONNECTED and self._connected.pop(endpoint, None) is not None:
+            self._disconnects += 1
+            self._lost[endpoint] = now
+            logger.warning("lost the connection to %s: what is published from now on is lost", endpoint)

@@ -1,0 +1,400 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Writing the segment: the other half of `glasshub_stats`, which defines it.
+
+A metric costs its writer one 8-byte store, without a lock: every slot belongs to one thread, named in each
+class below. Stores go through a memoryview of unsigned 8-byte items, which never shows a reader half a number
+(`struct.pack_into` does: it clears its target first).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import grp
+import mmap
+import os
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from glasshub_stats import layout, schema
+from glasshub_stats.histogram import UNIT_SHIFT, bucket_of
+from glasshub_stats.snapshot import PHASES
+
+from .errors import HubRunningError, StatsDirectoryError
+
+
+def _slots_of(section: str) -> dict[str, int]:
+    sections, _ = layout.plan(1, 1)
+    return {name: field.offset // layout.SLOT for name, field in sections[section].fields.items()}
+
+
+_WORKER = _slots_of("worker")
+_GUARD_CLOSE, _GUARD_OPEN = _WORKER["guard_close"], _WORKER["guard_open"]
+_PROCESSED, _FAILED, _INVALID = _WORKER["processed"], _WORKER["failed"], _WORKER["invalid"]
+_DEQUEUED, _STARTED, _HEAD = _WORKER["dequeued"], _WORKER["started_ns"], _WORKER["head_ns"]
+_WAIT_NS, _PROCESSING_NS = _WORKER["wait_ns"], _WORKER["processing_ns"]
+_LAST_SUCCESS, _LAST_FAILURE = _WORKER["last_success_ns"], _WORKER["last_failure_ns"]
+_LAST_REFUSAL = _WORKER["last_refusal_ns"]
+_WAIT, _PROCESSING = _WORKER["wait"], _WORKER["processing"]
+
+# Buckets of the durations below 2 ms, by units: a look-up for most messages instead of a call.
+_TABLED = 4096
+_BUCKET_OF_UNITS = tuple(bucket_of(units << UNIT_SHIFT) for units in range(_TABLED))
+
+_CONSUMER = _slots_of("consumer")
+_ENQUEUED, _WATERMARK, _PUT_HEAD = _CONSUMER["enqueued"], _CONSUMER["watermark"], _CONSUMER["put_head_ns"]
+
+_HUB = _slots_of("hub")
+
+
+class WorkerSlots:
+    """What one worker counts for one consumer. Threads: that worker only.
+
+    The hottest code of the hub, written for few bytecodes: the counts are kept as attributes too, because to
+    store a number costs half of what adding to a slot does.
+    """
+
+    __slots__ = ("_counts", "_dequeued", "_processing_ns", "_sequence", "_slots", "_started_ns", "_wait_ns")
+
+    def __init__(self, slots: memoryview) -> None:
+        self._slots = slots
+        self._sequence = self._dequeued = self._wait_ns = self._processing_ns = self._started_ns = 0
+        self._counts = {_PROCESSED: 0, _FAILED: 0, _INVALID: 0}
+
+    def began(self, received_ns: int, now_ns: int, head_ns: int) -> None:
+        """Count a message taken from the queue.
+
+        Args:
+            received_ns: When the enqueuer received it.
+            now_ns: When it was taken.
+            head_ns: When the message was received that is now first in the queue; 0 for none.
+        """
+        slots = self._slots
+        waited_ns = now_ns - received_ns
+        self._sequence = sequence = self._sequence + 1
+        slots[_GUARD_OPEN] = sequence
+        self._dequeued = slots[_DEQUEUED] = self._dequeued + 1
+        self._wait_ns = slots[_WAIT_NS] = self._wait_ns + waited_ns
+        self._started_ns = slots[_STARTED] = now_ns
+        slots[_HEAD] = head_ns
+        slots[_GUARD_CLOSE] = sequence
+        units = waited_ns >> UNIT_SHIFT
+        slots[_WAIT + (_BUCKET_OF_UNITS[units] if units < _TABLED else bucket_of(waited_ns))] += 1
+
+    @property
+    def dequeued(self) -> int:
+        """Messages taken so far. Threads: any."""
+        return self._dequeued
+
+    def processed(self, now_ns: int) -> None:
+        """Count the message as processed at `now_ns`."""
+        self._finished(_PROCESSED, _LAST_SUCCESS, now_ns)
+
+    def failed(self, now_ns: int) -> None:
+        """Count the message as failed at `now_ns`."""
+        self._finished(_FAILED, _LAST_FAILURE, now_ns)
+
+    def invalid(self, now_ns: int) -> None:
+        """Count the message as refused by the consumer's validation at `now_ns`."""
+        self._finished(_INVALID, _LAST_REFUSAL, now_ns)
+
+    def _finished(self, outcome: int, last: int, now_ns: int) -> None:
+        slots, counts = self._slots, self._counts
+        took_ns = now_ns - self._started_ns
+        self._sequence = sequence = self._sequence + 1
+        slots[_GUARD_OPEN] = sequence
+        counts[outcome] = slots[outcome] = counts[outcome] + 1
+        self._processing_ns = slots[_PROCESSING_NS] = self._processing_ns + took_ns
+        slots[last] = now_ns
+        slots[_GUARD_CLOSE] = sequence
+        units = took_ns >> UNIT_SHIFT
+        slots[_PROCESSING + (_BUCKET_OF_UNITS[units] if units < _TABLED else bucket_of(took_ns))] += 1
+
+
+class ConsumerSlots:
+    """What the enqueuer counts for one consumer. Threads: enqueuer only."""
+
+    __slots__ = ("_slots", "_watermark", "total")
+
+    def __init__(self, slots: memoryview) -> None:
+        self._slots = slots
+        self._watermark = 0
+        #: Messages counted so far.
+        self.total = 0
+
+    def enqueued(self, count: int) -> None:
+        """Count messages; before they are put, so that no worker can be ahead of the count."""
+        self.total = self._slots[_ENQUEUED] = self.total + count
+
+    def put(self, depth: int, first_ns: int) -> None:
+        """Note what the queue looks like after a put.
+
+        Args:
+            depth: Its length now.
+            first_ns: When its first message was received if it had been empty, else 0.
+        """
+        if first_ns:
+            self._slots[_PUT_HEAD] = first_ns
+        if depth > self._watermark:
+            self._slots[_WATERMARK] = self._watermark = depth
+
+
+class EnqueuerSlots:
+    """What the enqueuer counts for the hub. Threads: enqueuer only."""
+
+    __slots__ = ("_slots",)
+
+    def __init__(self, slots: memoryview) -> None:
+        self._slots = slots
+
+    def received(self, messages: int, size: int, *, malformed: int = 0, unrouted: int = 0) -> None:
+        """Count messages received, their bytes, and how many of them nobody gets, and why."""
+        slots = self._slots
+        slots[_HUB["received"]] += messages
+        slots[_HUB["received_bytes"]] += size
+        if malformed:
+            slots[_HUB["malformed"]] += malformed
+        if unrouted:
+            slots[_HUB["unrouted"]] += unrouted
+
+    def queued(self) -> None:
+        """Count a message put into the hub's one queue (shape `shared`)."""
+        self._slots[_HUB["queue_enqueued"]] += 1
+
+    def source(self, *, endpoints: int, connected: int, disconnects: int, errors: int) -> None:
+        """Publish the state of the source; `disconnects` and `errors` are totals."""
+        slots = self._slots
+        slots[_HUB["endpoints"]] = endpoints
+        slots[_HUB["connected"]] = connected
+        slots[_HUB["disconnects"]] = disconnects
+        slots[_HUB["source_errors"]] = errors
+
+    def beat(self, now_ns: int) -> None:
+        """Show that the enqueuer goes round its loop."""
+        self._slots[_HUB["enqueuer_heartbeat_ns"]] = now_ns
+
+
+class DispatcherSlots:
+    """What the dispatcher of shape `shared` counts for the hub's one queue. Threads: dispatcher only."""
+
+    __slots__ = ("_slots",)
+
+    def __init__(self, slots: memoryview) -> None:
+        self._slots = slots
+
+    def dequeued(self) -> None:
+        """Count a message taken from the hub's one queue."""
+        self._slots[_HUB["queue_dequeued"]] += 1
+
+
+@dataclass(frozen=True)
+class ConsumerRow:
+    """What the segment says of a consumer from the start: its name, its workers, whether it was built."""
+
+    name: str
+    workers: int
+    initialized: bool
+
+
+class SegmentWriter:
+    """The segment of a running hub.
+
+    Made under a temporary name and renamed when it is whole, so that no reader ever sees half of one; its lock is
+    held until `close`, or until the process dies.
+
+    Attributes:
+        path: Where it stands.
+        enqueuer: The hub's slots that the enqueuer writes.
+        dispatcher: The hub's slots that the dispatcher of shape `shared` writes.
+        consumers: The enqueuer's slots of each consumer.
+        workers: The slots of each consumer's workers.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        consumers: Sequence[ConsumerRow],
+        *,
+        name: str,
+        version: str,
+        shape: str,
+        source: str,
+        mode: int = 0o640,
+        group: str = "",
+    ) -> None:
+        """Make the segment and put it in place of an older one.
+
+        Raises:
+            StatsDirectoryError: The directory refuses, is full, or the group does not exist.
+        """
+        self.path = path
+        sections, size = layout.plan(sum(c.workers for c in consumers), len(consumers))
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        with _explained(path.parent):
+            self._file = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                # Reserves the blocks: on a full tmpfs a store into a sparse file kills the hub with SIGBUS.
+                os.posix_fallocate(self._file, 0, size)
+                self._map = mmap.mmap(self._file, size)
+                self._slots = memoryview(self._map).cast("Q")
+                self._initialise(sections, consumers, name=name, version=version, shape=shape, source=source)
+                set_access(self._file, mode=mode, group=group)
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.rename(temporary, path)
+            except BaseException:
+                os.close(self._file)
+                os.unlink(temporary)
+                raise
+
+    def beat(self) -> None:
+        """Show that the hub's main thread goes round its loop, and publish how the clocks stand to each other.
+
+        Threads: main thread only.
+        """
+        slots, now_ns = self._slots, time.monotonic_ns()
+        slots[layout.BOOTTIME_OFFSET // layout.SLOT] = max(time.clock_gettime_ns(time.CLOCK_BOOTTIME) - now_ns, 0)
+        slots[layout.REALTIME_OFFSET // layout.SLOT] = max(time.time_ns() - now_ns, 0)
+        slots[layout.HEARTBEAT_OFFSET // layout.SLOT] = now_ns
+
+    def phase(self, phase: str) -> None:
+        """Publish what the hub is doing, one of `glasshub_stats.snapshot.PHASES`. Threads: main thread only."""
+        self._hub[_HUB["phase"]] = PHASES.index(phase)
+
+    def close(self) -> None:
+        """Give the lock up. The file stays, with the last figures; the mapping goes with the process.
+
+        Threads: main thread only. A worker that still runs may go on counting: nobody takes its slots away.
+        """
+        fcntl.flock(self._file, fcntl.LOCK_UN)  # closing is not enough: the mapping holds a copy of the descriptor
+        os.close(self._file)
+
+    def _initialise(
+        self,
+        sections: dict[str, layout.Section],
+        consumers: Sequence[ConsumerRow],
+        *,
+        name: str,
+        version: str,
+        shape: str,
+        source: str,
+    ) -> None:
+        rows = {part: _rows(self._slots, section) for part, section in sections.items()}
+        self._hub = next(rows["hub"])
+        for field, value in (("name", name), ("version", version), ("shape", shape), ("source", source)):
+            _store_text(self._hub, _HUB[field], value)
+        self.enqueuer = EnqueuerSlots(self._hub)
+        self.dispatcher = DispatcherSlots(self._hub)
+        self.consumers: list[ConsumerSlots] = []
+        self.workers: list[list[WorkerSlots]] = []
+        for index, consumer in enumerate(consumers):
+            row = next(rows["consumer"])
+            _store_text(row, _CONSUMER["name"], consumer.name)
+            row[_CONSUMER["workers"]] = consumer.workers
+            row[_CONSUMER["initialized"]] = consumer.initialized
+            self.consumers.append(ConsumerSlots(row))
+            workers = [next(rows["worker"]) for _ in range(consumer.workers)]
+            for worker in workers:
+                worker[_WORKER["consumer"]] = index
+            self.workers.append([WorkerSlots(worker) for worker in workers])
+        prefix = layout.pack_header(
+            sections,
+            pid=os.getpid(),
+            pid_start=_start_of_this_process(),
+            boot_id=_boot_id(),
+            generation=secrets.randbits(63),
+            created_ns=time.monotonic_ns(),
+        ).ljust(layout.HEADER_SIZE, b"\0") + layout.pack_tables(sections)
+        self._map[: len(prefix)] = prefix
+        self.beat()
+
+
+@contextlib.contextmanager
+def claimed(directory: Path, name: str) -> Iterator[None]:
+    """Be the only hub of this name in this directory, for as long as the context lasts.
+
+    Raises:
+        HubRunningError: Another process is.
+        StatsDirectoryError: The directory refuses.
+    """
+    path = directory / f"{name}.lock"
+    with _explained(directory):
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = os.pread(lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            raise HubRunningError(
+                f"a hub named {name!r} already runs here (pid {pid}, lock {path}): "
+                f"stop it, or give this one another name with --name"
+            ) from None
+        os.truncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(lock)
+
+
+def set_access(target: int | Path, *, mode: int, group: str) -> None:
+    """Give a file its mode and, where one is named, its group.
+
+    Raises:
+        StatsDirectoryError: The group does not exist, or we may not give files to it.
+    """
+    if group:
+        try:
+            os.chown(target, -1, grp.getgrnam(group).gr_gid)
+        except KeyError:
+            raise StatsDirectoryError(
+                f"[stats] group: there is no group {group!r} on this host: create it, or set another one"
+            ) from None
+        except PermissionError:
+            raise StatsDirectoryError(
+                f"[stats] group: this user may not give files to group {group!r}: "
+                f"add the hub's user to it, or leave the setting empty and set a mode"
+            ) from None
+    os.chmod(target, mode)
+
+
+@contextlib.contextmanager
+def _explained(directory: Path) -> Iterator[None]:
+    """Turn what the system says of a file in the stats directory into a sentence for the operator."""
+    try:
+        yield
+    except OSError as error:
+        raise StatsDirectoryError(
+            f"cannot make the stats files in {directory}: {error.strerror}: "
+            f"make the directory writable for this user, or choose another one with --stats-dir"
+        ) from error
+
+
+def _rows(slots: memoryview, section: layout.Section) -> Iterator[memoryview]:
+    first, size = section.offset // layout.SLOT, section.row_size // layout.SLOT
+    for row in range(section.rows):
+        yield slots[first + row * size : first + (row + 1) * size]
+
+
+def _store_text(row: memoryview, slot: int, text: str) -> None:
+    raw = text.encode("utf-8")[: schema.TEXT_BYTES].decode("utf-8", "ignore").encode("utf-8")
+    size = schema.TEXT_BYTES // layout.SLOT
+    row[slot : slot + size] = memoryview(raw.ljust(schema.TEXT_BYTES, b"\0")).cast("Q")
+
+
+def _boot_id() -> bytes:
+    try:
+        text = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
+    except OSError:
+        return bytes(16)
+    return bytes.fromhex(text.strip().replace("-", ""))
+
+
+def _start_of_this_process() -> int:
+    """Clock ticks after boot, field 22 of /proc/self/stat (proc(5)); 0 where there is no /proc."""
+    try:
+        stat = Path("/proc/self/stat").read_text(encoding="utf-8")
+    except OSError:
+        return 0
+    return int(stat.rpartition(")")[2].split()[19])

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A live segment with known figures, for the tests of those who read one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from glasshub.stats import ConsumerRow, SegmentWriter
+
+ROWS = (
+    ConsumerRow("datanommer", 1, True),
+    ConsumerRow("badges", 2, True),
+    ConsumerRow("ircbot", 1, False),
+)
+MS = 1_000_000
+
+
+@contextmanager
+def live_segment(
+    path: Path, consumers: Sequence[ConsumerRow] = ROWS, *, name: str = "fedmsg-hub", phase: str = "running"
+) -> Iterator[SegmentWriter]:
+    """The segment of a hub that lives for as long as the context lasts."""
+    writer = SegmentWriter(path, consumers, name=name, version="1.2", shape="threads", source="zmq")
+    try:
+        writer.phase(phase)
+        writer.enqueuer.source(endpoints=2, connected=2, disconnects=0, errors=0)
+        writer.enqueuer.beat(time.monotonic_ns())
+        yield writer
+    finally:
+        writer.close()
+
+
+def work(
+    writer: SegmentWriter,
+    consumer: int,
+    *,
+    enqueued: int,
+    processed: int,
+    failed: int = 0,
+    in_flight: int = 0,
+    wait_ns: int = 5 * MS,
+    took_ns: int = 2 * MS,
+) -> None:
+    """Let a consumer's first worker go through some messages; the rest of `enqueued` stays in its queue."""
+    slots, queue = writer.workers[consumer][0], writer.consumers[consumer]
+    now_ns = time.monotonic_ns()
+    writer.enqueuer.received(enqueued, 100 * enqueued)
+    queue.enqueued(enqueued)
+    queue.put(enqueued, now_ns - 3000 * MS)
+    for number in range(processed + failed):
+        slots.began(now_ns - wait_ns, now_ns, now_ns - 3000 * MS)
+        (slots.processed if number < processed else slots.failed)(now_ns + took_ns)
+    for slots in writer.workers[consumer][:in_flight]:
+        slots.began(now_ns - wait_ns, now_ns, now_ns - 3000 * MS)
