@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The `glasshub` command. Each subcommand is a module here, with `add_parser` and `run`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from .. import __version__
+from ..errors import ConfigError, HubError
+from . import config, run, stats
+
+#: Exit codes, documented in docs/configuration.md.
+EXIT_ERROR = 1
+EXIT_USAGE = 2
+
+_COMMANDS = (run, config, stats)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; what to do about an error is one line on standard error.
+
+    Returns:
+        The exit code.
+    """
+    parser = argparse.ArgumentParser(
+        prog="glasshub", description="A message hub that one can see into.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"glasshub {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in _COMMANDS:
+        command.add_parser(commands)
+    options = parser.parse_args(arguments)
+    # Consumers and configuration are looked for where the operator stands, as fedmsg-hub does.
+    sys.path.insert(0, os.getcwd())
+    try:
+        return int(options.func(options))
+    except ConfigError as error:
+        print(f"glasshub: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except HubError as error:
+        print(f"glasshub: {error}", file=sys.stderr)
+        return EXIT_ERROR

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""`glasshub run`: the daemon."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+from pathlib import Path
+from types import FrameType
+
+from .. import __version__
+from ..config import Config
+from ..errors import ConfigError
+from ..hub import Hub, Left
+from ..logs import set_up
+from ..paths import default_stats_directory
+from ..roster import Roster
+from ..sources.zmq import ZmqSource
+from .options import add_options, effective_config, named_consumers
+
+logger = logging.getLogger(__name__)
+
+#: The hub stopped as it was told to, but messages were left undone; the log says how many of which consumer.
+EXIT_LEFT = 4
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser("run", help="run a hub")
+    add_options(parser)
+    parser.set_defaults(func=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run a hub until it is told to stop."""
+    config = effective_config(options)
+    if not config.zmq.endpoints:
+        raise ConfigError(
+            "there is no bus to subscribe to: name a publisher with --zmq tcp://host:port, in [zmq] endpoints, "
+            "or in the endpoints of fedmsg's configuration"
+        )
+    set_up(config.logging.level, config.logging.file)
+    directory = Path(config.stats.directory) if config.stats.directory else default_stats_directory()
+    roster = Roster(config, only=named_consumers(options))
+    hub = Hub(config, roster, ZmqSource(config.zmq), directory=directory, version=__version__)
+    _handle_signals(hub)
+    left = hub.run(on_ready=lambda: _say_where(config, hub))
+    return _report(left)
+
+
+def _say_where(config: Config, hub: Hub) -> None:
+    logger.info(
+        "hub %s runs: shape %s, pid %d, stats in %s, socket %s",
+        config.hub.name,
+        config.hub.shape,
+        os.getpid(),
+        hub.segment_path,
+        hub.socket_path,
+    )
+
+
+def _handle_signals(hub: Hub) -> None:
+    """SIGTERM and SIGINT: stop; once more: stop at once; and again: end, whatever hangs. SIGHUP: reopen logs."""
+    requests = iter((hub.request_stop, hub.request_abort))
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        request = next(requests, None)
+        if request is None:
+            os._exit(128 + number)
+        request()
+
+    def hang_up(number: int, frame: FrameType | None) -> None:
+        hub.request_reopen()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGHUP, hang_up)
+
+
+def _report(left: list[Left]) -> int:
+    for item in left:
+        logger.warning(
+            "left undone: %s: %d messages waiting, %d in flight", item.consumer, item.waiting, item.in_flight
+        )
+    if not left:
+        logger.info("stopped; nothing was left undone")
+        return 0
+    logging.shutdown()
+    if any(item.in_flight for item in left):
+        os._exit(EXIT_LEFT)  # a consumer that does not return may have threads that Python would wait for
+    return EXIT_LEFT

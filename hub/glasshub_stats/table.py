@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A snapshot as a table for a terminal, to be read by a tired person.
+
+First the hub in two lines, then a row for each consumer, then a line for whatever needs attention.
+"""
+
+from __future__ import absolute_import
+
+import math
+import sys
+import unicodedata
+from collections import namedtuple
+
+MYPY = False
+if MYPY:
+    from typing import Iterator, List, Optional, Sequence
+
+    from .interval import ConsumerInterval, Interval
+    from .snapshot import Snapshot
+
+#: The widest table, in columns.
+WIDTH = 100
+
+#: A message that takes longer than this many seconds gets a line of its own.
+_LONG = 60.0
+
+#: Names are not cut below this.
+_SHORTEST_NAME = 10
+
+#: Columns of zeros do not go for the sake of a name longer than this.
+_LONGEST_NAME = 24
+
+#: Unicode's categories of control, format, surrogate, private and unassigned characters and line separators.
+_UNPRINTABLE = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+
+#: A column: two lines of title; whether only an interval can fill it; whether it may go when it shows nothing
+#: but zeros and the terminal is narrow; its text of a ConsumerInterval.
+_Column = namedtuple("_Column", "top title moving optional text")
+
+_COLUMNS = (
+    _Column("", "backlog", False, False, lambda c: count(c.now.backlog)),
+    _Column("in", "flight", False, False, lambda c: count(c.now.in_flight)),
+    _Column("", "oldest", False, False, lambda c: duration(c.now.oldest_age)),
+    _Column("enq.", "/s", True, False, lambda c: rate(c.enqueue_rate)),
+    _Column("proc.", "/s", True, False, lambda c: rate(c.processing_rate)),
+    _Column("", "failed", False, True, lambda c: count(c.now.failed)),
+    _Column("", "invalid", False, True, lambda c: count(c.now.invalid)),
+    _Column("", "dropped", False, True, lambda c: count(c.now.dropped)),
+    _Column("proc.", "p50", False, False, lambda c: duration(c.processing.percentile(50))),
+    _Column("proc.", "p95", False, False, lambda c: duration(c.processing.percentile(95))),
+    _Column("wait", "p95", False, False, lambda c: duration(c.wait.percentile(95))),
+    _Column("catch", "up", True, False, lambda c: _catch_up(c.catch_up, c.dequeue_rate)),
+)
+
+
+def as_text(snapshot, interval=None, width=WIDTH):
+    # type: (Snapshot, Optional[Interval], int) -> str
+    """The snapshot as lines of at most `width` columns, without a line end behind the last.
+
+    Args:
+        snapshot: What to show.
+        interval: What happened lately: adds rates and catch-up times, and the percentiles are its own. Without it
+            they are those since the hub started.
+        width: Columns of the terminal, 80 to 100. Names are cut to fit, to ten characters at the least.
+    """
+    since = interval if interval is not None else snapshot.since(None)
+    lines = _hub_lines(snapshot, interval) + [_caption(interval)]
+    if since.consumers:
+        lines += [""] + _table(since, width, is_moving=interval is not None)
+    else:
+        lines += ["", "no consumers"]
+    attention = list(_attention(snapshot))
+    if attention:
+        lines += [""] + ["! " + line for line in attention]
+    return "\n".join(_cut(line, width).rstrip() for line in lines)
+
+
+def duration(seconds):
+    # type: (float) -> str
+    """Seconds as a person says them, in at most six characters: 85us, 1.2ms, 3.4s, 2m10s, 5h03m, 2d07h; NaN is `-`."""
+    if math.isnan(seconds):
+        return "-"
+    if seconds <= 0:
+        return "0s"
+    for unit, scale in (("us", 1e6), ("ms", 1e3)):
+        if seconds * scale < 999.5:
+            return "%.*f%s" % (0 if seconds * scale >= 9.95 else 1, seconds * scale, unit)
+    if seconds < 59.95:
+        return "%.1fs" % seconds
+    return _long_duration(int(seconds + 0.5))
+
+
+def _long_duration(seconds):
+    # type: (int) -> str
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
+    if minutes < 60:
+        return "%dm%02ds" % (minutes, seconds % 60)
+    if hours < 24:
+        return "%dh%02dm" % (hours, minutes % 60)
+    if days < 100:
+        return "%dd%02dh" % (days, hours % 24)
+    return "%dd" % days if days < 10000 else ">9999d"
+
+
+def count(number):
+    # type: (float) -> str
+    """A number in at most seven characters, exact up to 9999999, then 12.3M."""
+    if number < 1e7:
+        return "%.0f" % number
+    for unit in "MGTPE":
+        number /= 1e6 if unit == "M" else 1e3
+        if number < 9999.5:
+            break
+    return "%.*f%s" % (1 if number < 999.95 else 0, number, unit)
+
+
+def rate(per_second):
+    # type: (float) -> str
+    """Events per second in at most seven characters; NaN is `-`."""
+    if math.isnan(per_second):
+        return "-"
+    if 0 < per_second < 0.995:
+        return "%.2f" % per_second
+    return "%.1f" % per_second if 0 < per_second < 99.95 else count(per_second)
+
+
+def printable(text):
+    # type: (str) -> str
+    """The text with a `?` for each character that would do something to a terminal: names may be hostile."""
+    return _native("".join("?" if unicodedata.category(c) in _UNPRINTABLE else c for c in characters(text)))
+
+
+if sys.version_info[0] == 2:
+
+    def characters(text):
+        # type: (str) -> str
+        """The characters of a text of the program, which Python 2 holds in bytes (six.ensure_text wants six 1.12)."""
+        return text.decode("utf-8", "replace")  # type: ignore[attr-defined]
+
+    def _native(text):
+        # type: (str) -> str
+        return text.encode("utf-8")  # type: ignore[return-value]
+
+else:
+
+    def characters(text):
+        # type: (str) -> str
+        """As above, for Python 3."""
+        return text
+
+    def _native(text):
+        # type: (str) -> str
+        return text
+
+
+def _catch_up(seconds, dequeue_rate):
+    # type: (float, float) -> str
+    """Catch-up time; `never` while the backlog does not shrink."""
+    return "never" if math.isnan(seconds) and not math.isnan(dequeue_rate) else duration(seconds)
+
+
+def _hub_lines(snapshot, interval):
+    # type: (Snapshot, Optional[Interval]) -> List[str]
+    """What the hub is, where its messages come from, and how much there is of them."""
+    hub = snapshot.hub
+    status = snapshot.status() if snapshot.is_up() else snapshot.status().upper()
+    life = "up %s" if snapshot.is_locked else "last sign of life %s ago"
+    age = hub.uptime if snapshot.is_locked else hub.heartbeat_age
+    about = (_short(hub.name, 40), status, life % duration(age), snapshot.pid, _short(hub.shape, 10))
+    source = (_short(hub.source, 10), hub.connected, hub.endpoints, count(hub.malformed), count(hub.unrouted))
+    pace = "" if interval is None else " (%s/s)" % rate(interval.hub.receive_rate)
+    return [
+        "%s: %s, %s, pid %d, shape %s, glasshub %s" % (about + (_short(hub.version, 16),)),
+        "  source %s %d/%d connected, malformed %s, unrouted %s" % source,
+        "  received %s%s, backlog %s" % (count(hub.received), pace, count(hub.backlog)),
+    ]
+
+
+def _caption(interval):
+    # type: (Optional[Interval]) -> str
+    if interval is None or interval.older is None:
+        return "all figures since the start:"
+    last = duration(interval.seconds)
+    return "rates and times of the last %s; failed, invalid, dropped since the start:" % last
+
+
+def _table(since, width, is_moving):
+    # type: (Interval, int, bool) -> List[str]
+    columns = [
+        [column.top, column.title] + [column.text(consumer) for consumer in since.consumers]
+        for column in _COLUMNS
+        if is_moving or not column.moving
+    ]
+    optional = [column.optional for column in _COLUMNS if is_moving or not column.moving]
+    names = _names(since.consumers)
+    if _width(columns) + min(max(_length(name) for name in names), _LONGEST_NAME) > width:
+        columns = [cells for cells, may_go in zip(columns, optional) if not (may_go and set(cells[2:]) == {"0"})]
+    left = max(width - _width(columns), _SHORTEST_NAME)
+    return _aligned([_cut(name, left) for name in names], columns)
+
+
+def _names(consumers):
+    # type: (Sequence[ConsumerInterval]) -> List[str]
+    """The first column: a mark in front of a consumer that does not run."""
+    marked = ["%s %s" % (" " if consumer.now.initialized else "!", printable(consumer.name)) for consumer in consumers]
+    return ["", "  consumer"] + marked
+
+
+def _aligned(names, columns):
+    # type: (List[str], List[List[str]]) -> List[str]
+    """The rows: names to the left, figures to the right."""
+    widths = [max(len(cell) for cell in cells) for cells in columns]
+    longest = max(_length(name) for name in names)
+    rows = []
+    for index, name in enumerate(names):
+        figures = ["%*s" % (width, cells[index]) for width, cells in zip(widths, columns)]
+        rows.append(" ".join([name + " " * (longest - _length(name))] + figures))
+    return rows
+
+
+def _width(columns):
+    # type: (List[List[str]]) -> int
+    """Columns of the terminal that the figures take, the blanks between them included."""
+    return sum(max(len(cell) for cell in cells) + 1 for cells in columns)
+
+
+def _attention(snapshot):
+    # type: (Snapshot) -> Iterator[str]
+    """A sentence for whatever an operator should know and might not see in the figures."""
+    hub, status = snapshot.hub, snapshot.status()
+    if status == "down":
+        yield "the hub's process is gone; these are its last figures"
+    elif status == "stopped":
+        yield "the hub was stopped; these are its last figures"
+    elif status == "stuck":
+        silent = (duration(hub.heartbeat_age), duration(hub.enqueuer_age))
+        yield "the hub is stuck: no heartbeat of its main thread for %s, of its enqueuer for %s" % silent
+    elif hub.connected < hub.endpoints:
+        yield "the source is connected to %d of its %d endpoints" % (hub.connected, hub.endpoints)
+    for consumer in snapshot.consumers:
+        name = _short(consumer.name, 40)
+        if not consumer.initialized:
+            yield "%s is not initialized and gets no messages: see the hub's log" % name
+        elif snapshot.is_locked and consumer.current_age >= _LONG:
+            yield "%s has been at one message for %s" % (name, duration(consumer.current_age))
+
+
+def _short(text, length):
+    # type: (str, int) -> str
+    return _cut(printable(text), length)
+
+
+def _length(text):
+    # type: (str) -> int
+    return len(characters(text))
+
+
+def _cut(text, width):
+    # type: (str, int) -> str
+    """The text, its end replaced by `~` where it is longer than `width` characters."""
+    whole = characters(text)
+    return text if len(whole) <= width else _native(whole[: width - 1] + "~")

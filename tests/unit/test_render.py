@@ -1,0 +1,428 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A snapshot as JSON, as OpenMetrics text and as a table."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import Metric
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from glasshub.stats import ConsumerRow
+from glasshub_stats import Snapshot, read, schema
+from glasshub_stats.render import as_dict, as_json, as_openmetrics, as_text
+from glasshub_stats.table import count, duration, rate
+
+from .segments import MS, live_segment, work
+
+HOSTILE = 'a"b\\c\nd\\n\x1b[2J\u2028größe,le="1"}'
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "fedmsg-hub.stats"
+
+
+@pytest.fixture
+def snapshot(path: Path) -> Iterator[Snapshot]:
+    """Of a hub at work: one consumer has caught up, one is far behind, one did not start."""
+    with live_segment(path) as writer:
+        work(writer, 0, enqueued=10, processed=8, failed=2)
+        work(writer, 1, enqueued=120, processed=20, in_flight=2, took_ns=300 * MS)
+        yield read(str(path))
+
+
+def families(page: str) -> dict[str, Metric]:
+    return {family.name: family for family in text_string_to_metric_families(page)}  # type: ignore[no-untyped-call]  # theirs
+
+
+def value(family: Metric, suffix: str = "", **labels: str) -> float:
+    """Of the one sample with these labels, besides the hub's name."""
+    found = [
+        sample.value
+        for sample in family.samples
+        if sample.name == family.name + suffix and sample.labels == {"hub": "fedmsg-hub", **labels}
+    ]
+    assert len(found) == 1, (family.name, labels, found)
+    return found[0]
+
+
+def shown(part: str) -> tuple[schema.Metric, ...]:
+    """What the schema wants shown of a hub, or of a consumer."""
+    if part == "hub":
+        return schema.attributes(schema.HUB_FIELDS, schema.HUB_DERIVED)
+    return schema.attributes(schema.CONSUMER_FIELDS + schema.WORKER_FIELDS, schema.CONSUMER_DERIVED)
+
+
+def test_json_holds_every_metric_of_the_schema_with_the_snapshots_value(snapshot: Snapshot) -> None:
+    told = json.loads(as_json(snapshot))
+
+    for metric in shown("hub"):
+        assert told["hub"][metric.name] == getattr(snapshot.hub, metric.name)
+    for consumer, of_it in zip(snapshot.consumers, told["consumers"]):
+        assert of_it["name"] == consumer.name
+        for metric in shown("consumer"):
+            if metric.kind != schema.HISTOGRAM:
+                assert of_it[metric.name] == getattr(consumer, metric.name)
+
+
+def test_json_tells_what_the_hub_is_and_how_it_is(snapshot: Snapshot) -> None:
+    told = json.loads(as_json(snapshot))
+
+    assert (told["status"], told["alive"], told["pid"]) == ("running", True, snapshot.pid)
+    assert (told["path"], told["time"]) == (snapshot.path, snapshot.time)
+    assert int(told["generation"], 16) == snapshot.generation
+    hub = told["hub"]
+    assert [hub[text] for text in ("name", "version", "shape", "source")] == ["fedmsg-hub", "1.2", "threads", "zmq"]
+    assert hub["phase"] == "running"
+
+
+def test_json_sums_a_histogram_up(snapshot: Snapshot) -> None:
+    processing = snapshot.consumer("badges").processing
+
+    told = json.loads(as_json(snapshot))["consumers"][1]["processing"]
+
+    assert told == {
+        "count": 20,
+        "sum": processing.total,
+        "mean": processing.mean,
+        "p50": processing.percentile(50),
+        "p95": processing.percentile(95),
+        "p99": processing.percentile(99),
+        "upper": processing.upper,
+    }
+
+
+def test_json_has_null_for_what_is_not_known(snapshot: Snapshot) -> None:
+    told = as_json(snapshot)
+
+    assert json.loads(told)["consumers"][2]["wait"]["p95"] is None
+    assert "NaN" not in told
+
+
+def test_json_is_one_line_of_ascii_whatever_the_names(path: Path) -> None:
+    with live_segment(path, [ConsumerRow(HOSTILE, 1, True)], name="hüb\n"):
+        told = as_json(read(str(path)))
+
+    assert told.isascii()
+    assert told.isprintable()
+    assert json.loads(told)["consumers"][0]["name"] == HOSTILE
+    assert json.loads(told)["hub"]["name"] == "hüb\n"
+
+
+def test_json_survives_a_path_that_is_not_utf_8(tmp_path: Path) -> None:
+    path = tmp_path / "b\udcffd.stats"
+    with live_segment(path):
+        told = json.loads(as_json(read(str(path))))
+
+    assert told["path"] == str(tmp_path / "b?d.stats")
+
+
+@pytest.mark.parametrize("part", ["hub", "consumer"])
+def test_openmetrics_has_every_metric_of_the_schema_with_its_type_and_help(snapshot: Snapshot, part: str) -> None:
+    page = families(as_openmetrics(snapshot))
+
+    for metric in shown(part):
+        of_it = [f for name, f in page.items() if name.startswith(f"glasshub_{part}_{metric.name}")]
+        assert any((family.type, family.documentation) == (metric.kind, metric.help) for family in of_it)
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [
+        ("glasshub_hub_received_bytes", "bytes"),
+        ("glasshub_hub_received_messages", "messages"),
+        ("glasshub_hub_endpoints", "endpoints"),
+        ("glasshub_hub_uptime_seconds", "seconds"),
+        ("glasshub_hub_disconnects", ""),
+        ("glasshub_consumer_busy_seconds", "seconds"),
+        ("glasshub_consumer_last_success_timestamp_seconds", "seconds"),
+        ("glasshub_consumer_workers", ""),
+    ],
+)
+def test_openmetrics_names_end_in_the_unit_once(snapshot: Snapshot, name: str, unit: str) -> None:
+    page = families(as_openmetrics(snapshot))
+
+    assert page[name].unit == unit
+
+
+def test_openmetrics_values_are_the_snapshots(snapshot: Snapshot) -> None:
+    page = families(as_openmetrics(snapshot))
+
+    assert value(page["glasshub_hub_received_messages"], "_total") == snapshot.hub.received == 130
+    assert value(page["glasshub_hub_uptime_seconds"]) == snapshot.hub.uptime
+    assert value(page["glasshub_hub_phase"]) == 1
+    for consumer in snapshot.consumers:
+        who = {"consumer": consumer.name}
+        assert value(page["glasshub_consumer_backlog_messages"], **who) == consumer.backlog
+        assert value(page["glasshub_consumer_failed_messages"], "_total", **who) == consumer.failed
+        assert value(page["glasshub_consumer_busy_seconds"], "_total", **who) == consumer.busy_seconds
+        assert value(page["glasshub_consumer_initialized"], **who) == consumer.initialized
+
+
+def test_openmetrics_histogram_has_the_octaves_sum_and_count(snapshot: Snapshot) -> None:
+    badges = snapshot.consumer("badges")
+
+    family = families(as_openmetrics(snapshot))["glasshub_consumer_processing_seconds"]
+
+    assert family.type == "histogram"
+    for edge, below in badges.processing.octaves():
+        assert value(family, "_bucket", consumer="badges", le=repr(edge)) == below
+    assert value(family, "_bucket", consumer="badges", le="+Inf") == 20
+    assert value(family, "_count", consumer="badges") == 20
+    assert value(family, "_sum", consumer="badges") == badges.processing.total == pytest.approx(6.0)
+
+
+def test_openmetrics_tells_the_status_as_a_set_of_states(snapshot: Snapshot) -> None:
+    family = families(as_openmetrics(snapshot))["glasshub_hub_status"]
+
+    states = {sample.labels["glasshub_hub_status"]: sample.value for sample in family.samples}
+    assert {state for state, is_set in states.items() if is_set} == {"running"}
+    assert {"starting", "draining", "stopped", "stuck", "down"} < set(states)
+
+
+def test_openmetrics_label_survives_a_hostile_name(path: Path) -> None:
+    with live_segment(path, [ConsumerRow(HOSTILE, 1, True)], name='h"u\\b\n'):
+        page = families(as_openmetrics(read(str(path))))
+
+    (sample,) = page["glasshub_consumer_backlog_messages"].samples
+    assert sample.labels == {"hub": 'h"u\\b\n', "consumer": HOSTILE}
+
+
+def test_openmetrics_page_can_show_several_hubs(tmp_path: Path) -> None:
+    snapshots = []
+    for name in ("one", "two"):
+        with live_segment(tmp_path / name, name=name):
+            snapshots.append(read(str(tmp_path / name)))
+
+    page = families(as_openmetrics(*snapshots))
+
+    assert [sample.labels["hub"] for sample in page["glasshub_hub_up"].samples] == ["one", "two"]
+
+
+def test_openmetrics_of_a_segment_with_an_unknown_phase_is_still_a_page(snapshot: Snapshot) -> None:
+    snapshot.hub.phase = "unknown"
+
+    page = families(as_openmetrics(snapshot))
+
+    assert math.isnan(value(page["glasshub_hub_phase"]))
+    assert value(page["glasshub_hub_status"], glasshub_hub_status="unknown") == 1
+
+
+def row(table: str, consumer: str) -> list[str]:
+    """The cells of a consumer's row."""
+    line = next(line for line in table.splitlines() if line.removeprefix("!").split()[:1] == [consumer])
+    return line.removeprefix("!").split()[1:]
+
+
+def later(path: Path, older: Snapshot, *, seconds: float) -> Snapshot:
+    """What the segment says now, as if so many seconds had passed since `older`."""
+    newer = read(str(path))
+    newer.taken_ns = older.taken_ns + int(seconds * 1e9)
+    return newer
+
+
+def test_table_without_an_interval_has_the_figures_since_the_start_and_no_rates(snapshot: Snapshot) -> None:
+    table = as_text(snapshot)
+
+    assert row(table, "datanommer")[:2] == ["0", "0"]
+    assert row(table, "badges") == ["98", "2", "3.0s", "0", "0", "0", "294ms", "294ms", "5.1ms"]
+    assert "/s" not in table
+    assert "catch" not in table
+
+
+def test_table_with_an_interval_has_rates_and_catch_up_time(path: Path) -> None:
+    with live_segment(path) as writer:
+        work(writer, 1, enqueued=120, processed=20)
+        older = read(str(path))
+        work(writer, 1, enqueued=10, processed=30, took_ns=700 * MS)
+        newer = later(path, older, seconds=10)
+
+        table = as_text(newer, newer.since(older))
+
+    cells = row(table, "badges")
+    assert cells[3:5] == ["1.0", "3.0"]
+    assert cells[8] == duration(newer.since(older).consumer("badges").processing.percentile(50))
+    assert cells[-1] == "40.0s"  # 80 left, two a second fewer each second
+
+
+def test_table_says_never_while_the_backlog_grows(path: Path) -> None:
+    with live_segment(path) as writer:
+        older = read(str(path))
+        work(writer, 1, enqueued=120, processed=20)
+        newer = later(path, older, seconds=10)
+
+        table = as_text(newer, newer.since(older))
+
+    assert row(table, "badges")[-1] == "never"
+    assert row(table, "datanommer")[-1] == "0s"
+
+
+def test_table_marks_a_consumer_that_is_not_initialized(snapshot: Snapshot) -> None:
+    lines = as_text(snapshot).splitlines()
+
+    assert [line.split()[1] for line in lines if line.startswith("! ")] == ["ircbot", "ircbot"]
+    assert "not initialized" in lines[-1]
+
+
+def test_table_of_a_healthy_hub_has_no_mark(path: Path) -> None:
+    with live_segment(path, [ConsumerRow("badges", 1, True)]):
+        table = as_text(read(str(path)))
+
+    assert "!" not in table
+    assert table.startswith("fedmsg-hub: running, up ")
+
+
+@pytest.mark.parametrize(("phase", "word"), [("running", "DOWN"), ("stopped", "STOPPED")])
+def test_table_shouts_when_the_hub_is_gone(path: Path, phase: str, word: str) -> None:
+    with live_segment(path, phase=phase):
+        pass
+
+    table = as_text(read(str(path)))
+
+    assert table.startswith(f"fedmsg-hub: {word}, last sign of life ")
+    assert "last figures" in table.splitlines()[-2]
+
+
+def test_table_shouts_when_the_hub_is_stuck(snapshot: Snapshot) -> None:
+    snapshot.hub.heartbeat_age = 99.0
+
+    table = as_text(snapshot)
+
+    assert table.startswith("fedmsg-hub: STUCK, up ")
+    assert "! the hub is stuck: no heartbeat of its main thread for 1m39s" in table
+
+
+def test_table_tells_of_a_message_that_takes_very_long(path: Path) -> None:
+    with live_segment(path) as writer:
+        now_ns = time.monotonic_ns()
+        writer.consumers[0].enqueued(1)
+        writer.workers[0][0].began(now_ns - 400_000 * MS, now_ns - 300_000 * MS, 0)
+
+        table = as_text(read(str(path)))
+
+    assert "! datanommer has been at one message for 5m00s" in table
+
+
+def test_table_tells_of_a_source_that_is_not_connected(path: Path) -> None:
+    with live_segment(path) as writer:
+        writer.enqueuer.source(endpoints=2, connected=1, disconnects=1, errors=0)
+
+        table = as_text(read(str(path)))
+
+    assert "! the source is connected to 1 of its 2 endpoints" in table
+
+
+def test_table_lets_no_name_write_to_the_terminal(path: Path) -> None:
+    with live_segment(path, [ConsumerRow(HOSTILE, 1, True), ConsumerRow("next", 1, False)], name="hub\r\x07"):
+        table = as_text(read(str(path)))
+
+    assert all(line.isprintable() for line in table.splitlines())
+    assert "größe" in table
+    assert row(table, "next")[:2] == ["0", "0"]
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_table_fits_the_terminal_with_long_names(path: Path, width: int) -> None:
+    rows = [ConsumerRow("fedmsg_meta_umb_to_fedora_messaging_bridge_" + "x" * 80, 1, False)]
+    with live_segment(path, rows, name="y" * 120) as writer:
+        older = read(str(path))
+        writer.enqueuer.beat(0)
+        newer = later(path, older, seconds=10)
+
+        table = as_text(newer, newer.since(older), width=width)
+
+    assert max(map(len, table.splitlines())) <= width
+    assert "fedmsg_m" in table
+
+
+def test_table_with_the_largest_numbers_keeps_to_100_columns(path: Path) -> None:
+    with live_segment(path, [ConsumerRow("datanommer", 1, True)]) as writer:
+        older = read(str(path))
+        slots = writer.workers[0][0]
+        now_ns = time.monotonic_ns()
+        slots.began(now_ns - 999_000 * MS, now_ns, 1)
+        slots.failed(now_ns + 999_000 * MS)
+        writer.consumers[0].enqueued(2**64 - 1)
+        writer.enqueuer.received(2**64 - 1, 2**64 - 1, malformed=2**64 - 1, unrouted=2**64 - 1)
+        newer = later(path, older, seconds=1)
+
+        table = as_text(newer, newer.since(older))
+
+    assert max(map(len, table.splitlines())) <= 100
+    assert row(table, "datanom~" if "datanom~" in table else "datanommer")[0] == "18.4E"
+
+
+def test_narrow_table_leaves_out_a_column_of_zeros_but_never_one_that_counts(path: Path) -> None:
+    with live_segment(path) as writer:
+        work(writer, 0, enqueued=10, processed=8, failed=2)
+        newer = read(str(path))
+
+        table = as_text(newer, newer.since(None), width=80)
+
+    titles = table.split("consumer")[1].split()
+    assert "failed" in titles
+    assert "dropped" not in titles
+    assert max(map(len, table.splitlines())) <= 80
+
+
+def test_hub_without_consumers_is_said_to_have_none(path: Path) -> None:
+    with live_segment(path, []):
+        told = read(str(path))
+
+        assert "no consumers" in as_text(told)
+        assert as_dict(told)["consumers"] == []
+        assert families(as_openmetrics(told))["glasshub_consumer_backlog_messages"].samples == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (float("nan"), "-"),
+        (0, "0s"),
+        (8.5e-05, "85us"),
+        (0.00994, "9.9ms"),
+        (0.00996, "10ms"),
+        (0.0012, "1.2ms"),
+        (0.9994, "999ms"),
+        (0.9996, "1.0s"),
+        (3.4, "3.4s"),
+        (59.94, "59.9s"),
+        (59.96, "1m00s"),
+        (130, "2m10s"),
+        (3600 * 5 + 190, "5h03m"),
+        (86400 * 2 + 3600 * 7, "2d07h"),
+        (86400 * 123, "123d"),
+        (1e30, ">9999d"),
+    ],
+)
+def test_duration_is_short_and_has_its_unit(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0, "0"), (9999999, "9999999"), (12345678, "12.3M"), (999_950_000, "1000M"), (12e9, "12.0G"), (2**64, "18.4E")],
+)
+def test_count_is_exact_up_to_seven_digits(number: int, text: str) -> None:
+    assert count(number) == text
+
+
+@pytest.mark.parametrize(
+    ("per_second", "text"),
+    [(float("nan"), "-"), (0, "0"), (0.067, "0.07"), (4, "4.0"), (99.96, "100"), (123456.7, "123457")],
+)
+def test_rate_has_the_digits_that_matter(per_second: float, text: str) -> None:
+    assert rate(per_second) == text
+
+
+def test_everything_of_a_snapshot_can_be_asked_twice_with_the_same_answer(snapshot: Snapshot) -> None:
+    first: list[Any] = [as_dict(snapshot), as_openmetrics(snapshot), as_text(snapshot)]
+
+    assert first == [as_dict(snapshot), as_openmetrics(snapshot), as_text(snapshot)]
