@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Consumers that the hubs of the integration tests run."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import ClassVar
+
+from glasshub import Consumer, Message
+
+
+class Recorder(Consumer):
+    """Appends each message's id to the file that its settings name."""
+
+    topics = ("",)
+
+    def consume(self, message: Message) -> None:
+        """Append."""
+        with Path(self.settings["file"]).open("a", encoding="utf-8") as file:
+            file.write(f"{message.body['msg_id']}\n")
+
+
+class SecondRecorder(Recorder):
+    """Another one."""
+
+
+class ThirdRecorder(Recorder):
+    """And one more."""
+
+
+class Everything(Consumer):
+    """Takes whatever comes."""
+
+    topics = ("",)
+
+    def consume(self, message: Message) -> None:
+        """Do nothing."""
+
+
+class Gate(Consumer):
+    """Waits at each message until somebody writes into the FIFO that its settings name."""
+
+    topics = ("",)
+
+    def consume(self, message: Message) -> None:
+        """Wait."""
+        Path(self.settings["fifo"]).read_bytes()
+
+
+class Unbuildable(Consumer):
+    """Cannot be built."""
+
+    topics = ("",)
+
+    def __init__(self, settings: object = None) -> None:
+        """Fail."""
+        raise RuntimeError("the database is gone")
+
+
+class Failing(Consumer):
+    """Raises on every message."""
+
+    topics = ("",)
+
+    def consume(self, message: Message) -> None:
+        """Fail."""
+        raise RuntimeError("no such rule")
+
+
+class Lonely(Consumer):
+    """Notices when two of its kind are at work at the same time."""
+
+    topics = ("",)
+    at_work: ClassVar[threading.Lock] = threading.Lock()
+
+    def consume(self, message: Message) -> None:
+        """Fail if another one is at it."""
+        if not self.at_work.acquire(blocking=False):
+            raise RuntimeError("another one of the group is at work")
+        try:
+            sum(range(2000))
+        finally:
+            self.at_work.release()
+
+
+class Lonelier(Lonely):
+    """Of the same group."""
