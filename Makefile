@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Every target does its own set-up: see tools/set-up.
+
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help demo test lint bench docs format clean
+
+help:
+	@echo "make demo    the post's spike, on your machine, in under two minutes"
+	@echo "make test    lint, and every test"
+	@echo "make bench   what a message costs, against fedmsg-hub and a bare loop"
+	@echo "make lint    ruff, mypy, import layers, generated documents"
+	@echo "make docs    write the generated documents anew"
+
+$(READY): setup.py tools/set-up
+	tools/set-up $(PYTHON) $(VENV)
+	touch $@
+
+demo: $(READY)
+	tools/set-up --packages
+	$(BIN)/glasshub demo $(ARGS)
+
+test: lint
+	tools/set-up --packages
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tools.documents --check
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks $(ARGS)
+
+docs: $(READY)
+	$(BIN)/python -m tools.documents
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist glasshub-demo
