@@ -11,6 +11,8 @@ A histogram only ever grows. The distribution over an interval is the difference
 
 from __future__ import absolute_import
 
+import operator
+
 MYPY = False
 if MYPY:
     from typing import Iterator, Optional, Sequence, Tuple
@@ -143,7 +145,7 @@ class Histogram(object):
             return self
         if self.count == older.count:
             return Histogram.empty()
-        counts = [max(new - old, 0) for new, old in zip(self._counts, older.counts)]
+        counts = list(map(operator.sub, self._counts, older.counts))
         return Histogram(counts, max(self._total_ns - older._total_ns, 0))
 
 
@@ -152,4 +154,7 @@ def merged(counts, total_ns):
     """One histogram of the counts of several workers, whose durations sum up to `total_ns`."""
     if len(counts) == 1:
         return Histogram(counts[0], total_ns)
-    return Histogram([sum(column) for column in zip(*counts)], total_ns)
+    added_up = []  # type: Sequence[int]
+    for more in counts:
+        added_up = list(map(operator.add, added_up, more)) if added_up else more
+    return Histogram(added_up, total_ns)

@@ -84,7 +84,7 @@ class Snapshot(object):
     def is_up(self, stale_after=STALE_AFTER):
         # type: (float) -> bool
         """Whether the hub is alive and well, see `status`."""
-        return self.status(stale_after) in ("starting", "running", "draining")
+        return self.status(stale_after) not in ("down", "stuck", "stopped")
 
     def consumer(self, name):
         # type: (str) -> ConsumerStats
@@ -212,6 +212,7 @@ class ConsumerStats(object):
         self.__dict__ = scalars
         self.name = name
         self._histograms = histograms
+        self._wait = self._processing = None  # type: Optional[Histogram]
         self._started = started
         self._clocks = clocks
 
@@ -269,13 +270,17 @@ class ConsumerStats(object):
     def wait(self):
         # type: () -> Histogram
         """Times in the queue of all messages dequeued since the hub started."""
-        return self._histograms.of("wait", self.wait_ns)
+        if self._wait is None:
+            self._wait = self._histograms.of("wait", self.wait_ns)
+        return self._wait
 
     @property
     def processing(self):
         # type: () -> Histogram
         """Times in the consumer of all messages finished since the hub started."""
-        return self._histograms.of("processing", self.processing_ns)
+        if self._processing is None:
+            self._processing = self._histograms.of("processing", self.processing_ns)
+        return self._processing
 
     if MYPY:
 

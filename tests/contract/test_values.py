@@ -1,0 +1,322 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What collectd is told of a hub, and how names are made fit for it."""
+
+from __future__ import absolute_import
+
+import math
+import os
+import random
+import re
+import shutil
+import tempfile
+import unittest
+
+from glasshub_stats import read, values
+
+from .fake_collectd import TYPES
+from .segments import Segment
+
+MYPY = False
+if MYPY:
+    from typing import Any, Dict, Optional
+
+    from glasshub_stats import Interval, Snapshot
+
+DERIVES = ("processed", "failed", "invalid", "dequeued", "enqueued", "dropped")
+
+
+class _WithSegment(unittest.TestCase):
+    """A directory to make segments in."""
+
+    def setUp(self):
+        # type: () -> None
+        self.directory = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.directory)
+
+    def segment(self, name="fedmsg-hub", **options):
+        # type: (str, **Any) -> Segment
+        segment = Segment(os.path.join(self.directory, name + ".stats"), hub=name, **options)
+        self.addCleanup(segment.close)
+        return segment
+
+    def worked(self):
+        # type: () -> Interval
+        """An interval in which consumer A took 4 messages of 10 and finished 3, one of them badly."""
+        segment = self.segment(consumers=[("A", 2), ("B", 1)])
+        before = read(segment.path)
+        segment.consumer(0, enqueued=10)
+        segment.worker(0, 0, dequeued=3, processed=2).durations(0, "processing", [0.010, 0.020])
+        segment.worker(0, 1, dequeued=1, failed=1).durations(0, "processing", [0.060], nth=1)
+        segment.durations(0, "wait", [0.001, 0.001, 0.001]).durations(0, "wait", [0.001], nth=1)
+        return _ten_seconds(read(segment.path), before)
+
+
+class DefaultNamingTest(_WithSegment):
+    def test_a_hub_has_every_value_of_the_manual(self):
+        # type: () -> None
+        found = _by_name(values.of_interval(self.worked()))
+
+        prefix = "glasshub-fedmsg-hub/"
+        expected = ["gauge-connected", "gauge-up", "queue_length", "uptime"]
+        expected += ["operations-" + word for word in ("received", "malformed", "unrouted", "disconnects")]
+        self.assertEqual(
+            sorted(name for name in found if name.startswith(prefix)), sorted(prefix + name for name in expected)
+        )
+
+    def test_a_consumer_has_every_value_of_the_manual(self):
+        # type: () -> None
+        latencies = ["average", "percentile-50", "percentile-95", "percentile-99", "upper"]
+        expected = (
+            ["queue_length", "threads", "percent-busy", "gauge-initialized"]
+            + ["operations-" + word for word in DERIVES]
+            + ["latency-%s-%s" % (word, name) for word in ("process", "wait") for name in latencies]
+            + ["duration-oldest", "duration-current", "duration-catch-up"]
+        )
+
+        found = _by_name(values.of_interval(self.worked()))
+
+        for consumer in ("A", "B"):
+            prefix = "glasshub-fedmsg-hub.%s/" % consumer
+            self.assertEqual(
+                sorted(name for name in found if name.startswith(prefix)), sorted(prefix + name for name in expected)
+            )
+
+    def test_the_numbers_are_those_of_the_interval(self):
+        # type: () -> None
+        found = _by_name(values.of_interval(self.worked()))
+
+        prefix = "glasshub-fedmsg-hub.A/"
+        self.assertEqual(found["glasshub-fedmsg-hub/gauge-up"], 1)
+        self.assertEqual(found[prefix + "queue_length"], 6)
+        self.assertEqual(found[prefix + "threads"], 2)
+        self.assertEqual([found[prefix + "operations-" + word] for word in DERIVES], [2, 1, 0, 4, 10, 0])
+        self.assertAlmostEqual(found[prefix + "latency-process-average"], 0.030, 6)
+        self.assertAlmostEqual(found[prefix + "latency-process-percentile-50"] / 0.020, 1.0, delta=0.032)
+        self.assertAlmostEqual(found[prefix + "latency-process-percentile-99"] / 0.060, 1.0, delta=0.032)
+        self.assertTrue(0.060 <= found[prefix + "latency-process-upper"] <= 0.0638)
+        self.assertAlmostEqual(found[prefix + "latency-wait-average"], 0.001, 6)
+        # 0.09 s of work in 10 s of two workers, and the one in flight, which began at the beginning of all time
+        self.assertEqual(found[prefix + "percent-busy"], 100.0)
+
+    def test_only_types_of_collectds_own_types_db_are_used(self):
+        # type: () -> None
+        interval = self.worked()
+
+        for naming in values.NAMINGS:
+            for value in values.of_interval(interval, naming=naming):
+                self.assertIn(value.type, TYPES)
+
+    def test_a_quiet_interval_has_unknown_latencies_and_no_catch_up_to_do(self):
+        # type: () -> None
+        found = _by_name(values.of_interval(self.worked()))
+
+        quiet = "glasshub-fedmsg-hub.B/"
+        self.assertTrue(math.isnan(found[quiet + "latency-process-average"]))
+        self.assertTrue(math.isnan(found[quiet + "latency-wait-percentile-95"]))
+        self.assertEqual(found[quiet + "duration-catch-up"], 0.0)
+        self.assertEqual(found[quiet + "percent-busy"], 0.0)
+
+    def test_a_growing_backlog_has_no_catch_up_time(self):
+        # type: () -> None
+        found = _by_name(values.of_interval(self.worked()))
+
+        self.assertTrue(math.isnan(found["glasshub-fedmsg-hub.A/duration-catch-up"]))
+
+    def test_percentiles_are_those_asked_for(self):
+        # type: () -> None
+        found = _by_name(values.of_interval(self.worked(), percentiles=(75, 99.9)))
+
+        names = sorted(name for name in found if name.startswith("glasshub-fedmsg-hub.A/latency-wait-percentile"))
+        self.assertEqual([name.rpartition("percentile-")[2] for name in names], ["75", "99.9"])
+
+    def test_unwanted_consumers_are_left_out(self):
+        # type: () -> None
+        found = _by_name(values.of_interval(self.worked(), is_wanted=lambda name: name != "A"))
+
+        self.assertFalse([name for name in found if "hub.A/" in name])
+        self.assertTrue([name for name in found if "hub.B/" in name])
+
+    def test_counters_stay_in_the_range_of_derive_whatever_the_segment_holds(self):
+        # type: () -> None
+        segment = self.segment()
+        segment.hub(received=2**64 - 1)
+        segment.consumer(0, enqueued=2**63, dropped=2**64 - 1)
+        segment.worker(0, dequeued=2**63 - 1, processed=2**64 - 1, started_ns=2**64 - 1)
+        snapshot = read(segment.path)
+
+        for value in values.of_interval(snapshot.since(None)):
+            if TYPES[value.type] == "DERIVE":
+                self.assertTrue(0 <= value.value < 2**63, value)
+            float(value.value)
+
+
+class FedmsgNamingTest(_WithSegment):
+    def test_names_and_units_are_those_of_the_old_script(self):
+        # type: () -> None
+        found = _by_name(values.of_interval(self.worked(), naming="fedmsg"))
+
+        times = {name: found.pop("fedmsg-hub/response_time-A_" + name) for name in ("min", "max", "avg")}
+        self.assertEqual(
+            {name: number for name, number in found.items() if "B_" not in name},
+            {
+                "fedmsg-hub/gauge-up": 1,
+                "fedmsg-hub/queue_length-A_backlog": 6,
+                "fedmsg-hub/gauge-A_in": 10,
+                "fedmsg-hub/gauge-A_out": 4,
+                "fedmsg-hub/gauge-A_exceptions": 1,
+            },
+        )
+        self.assertTrue(9.37 <= times["min"] <= 10, times)
+        self.assertAlmostEqual(times["avg"], 30.0, 3)
+        self.assertTrue(60 <= times["max"] <= 63.8, times)
+
+    def test_counts_are_unknown_when_there_is_no_interval(self):
+        # type: () -> None
+        snapshot = read(self.segment().path)
+
+        found = _by_name(values.of_interval(snapshot.since(snapshot), naming="fedmsg"))
+
+        self.assertTrue(math.isnan(found["fedmsg-hub/gauge-A_in"]))
+        self.assertTrue(math.isnan(found["fedmsg-hub/response_time-A_min"]))
+        self.assertEqual(found["fedmsg-hub/queue_length-A_backlog"], 0)
+
+    def test_the_plugin_instance_is_what_follows_fedmsg_in_the_hubs_name(self):
+        # type: () -> None
+        self.assertEqual(values.hub_instance("fedmsg-hub", "fedmsg"), "hub")
+        self.assertEqual(values.hub_instance("fedmsg-irc", "fedmsg"), "irc")
+        self.assertEqual(values.hub_instance("anything", "fedmsg"), "hub")
+
+
+class LivenessTest(_WithSegment):
+    def test_a_hub_that_is_down_has_up_0_alone(self):
+        # type: () -> None
+        segment = self.segment().unlock()
+
+        for naming, plugin in (("default", "glasshub-fedmsg-hub"), ("fedmsg", "fedmsg-hub")):
+            found = _by_name(values.of_interval(read(segment.path).since(None), naming=naming))
+
+            self.assertEqual(found, {plugin + "/gauge-up": 0})
+
+    def test_a_hub_that_was_stopped_has_up_0_alone(self):
+        # type: () -> None
+        segment = self.segment().phase("stopped")
+
+        found = _by_name(values.of_interval(read(segment.path).since(None)))
+
+        self.assertEqual(found, {"glasshub-fedmsg-hub/gauge-up": 0})
+
+    def test_a_stuck_hub_has_up_0_and_its_figures(self):
+        # type: () -> None
+        segment = self.segment().beat(age=20)
+
+        stuck = _by_name(values.of_interval(read(segment.path).since(None)))
+        patient = _by_name(values.of_interval(read(segment.path).since(None), stale_after=30))
+
+        self.assertEqual(stuck["glasshub-fedmsg-hub/gauge-up"], 0)
+        self.assertEqual(stuck["glasshub-fedmsg-hub.A/queue_length"], 0)
+        self.assertEqual(patient["glasshub-fedmsg-hub/gauge-up"], 1)
+
+    def test_a_hub_that_cannot_be_read_has_up_0(self):
+        # type: () -> None
+        self.assertEqual(values.of_hub_up("h", False), values.Value("glasshub", "h", "gauge", "up", 0))
+
+
+class NamesTest(unittest.TestCase):
+    def test_a_plain_name_is_kept(self):
+        # type: () -> None
+        for name in ("Mailer", "a.b:c-d_e", "9", "x" * 127):
+            self.assertEqual(values.clean(name), name)
+
+    def test_a_strange_name_is_readable_still(self):
+        # type: () -> None
+        self.assertTrue(values.clean("my hub/1").startswith("my_hub_1-"))
+        self.assertTrue(values.clean(u"gr\xf6\xdfe").startswith("gr__e-"))
+
+    def test_two_names_never_become_one(self):
+        # type: () -> None
+        chance = random.Random(20140317)
+        names = {"", ".", "..", "a b", "a/b", "a_b", "a\nb", "a\0b", "x" * 127, "x" * 128, "x" * 129, "x" * 5000}
+        names.update("x" * 126 + letter + "y" for letter in "abc/")
+        names.update("".join(chance.choice("ab/ _-.") for _ in range(chance.randrange(9))) for _ in range(3000))
+        names.update(values.clean(name) for name in list(names))  # a hub may be called what another one was made of
+
+        cleaned = {name: values.clean(name) for name in names}
+
+        self.assertEqual(len(set(cleaned.values())), len(names))
+        for name in cleaned.values():
+            self.assertTrue(re.match(r"[A-Za-z0-9_.:-]{1,127}\Z", name), name)
+
+    def test_hub_and_consumer_are_told_apart_by_the_first_dot(self):
+        # type: () -> None
+        pairs = [("a", "b.c"), ("a.b", "c"), ("a_b", "c"), ("a", "b_c"), ("a.b.c", ""), ("a b", "c"), ("a", "b c")]
+
+        instances = {"%s.%s" % (values.hub_instance(hub), values.clean(consumer, 63)) for hub, consumer in pairs}
+        instances.update(values.hub_instance(hub) for hub in ("a", "a.b", "a.b.c"))
+
+        self.assertEqual(len(instances), len(pairs) + 3)
+
+    def test_hub_and_consumer_of_any_length_fit_together(self):
+        # type: () -> None
+        directory = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, directory)
+        with Segment(os.path.join(directory, "x"), consumers=[("c" * 128, 1)], hub="h" * 128) as segment:
+            interval = read(segment.path).since(None)
+
+            for naming in values.NAMINGS:
+                for value in values.of_interval(interval, naming=naming):
+                    self.assertTrue(len(value.plugin_instance) <= 127 and len(value.type_instance) <= 127, value)
+
+
+class PutvalTest(unittest.TestCase):
+    def test_a_line_has_the_identifier_the_interval_and_the_value(self):
+        # type: () -> None
+        value = values.Value("glasshub", "hub.A", "latency", "wait-average", 0.25)
+
+        self.assertEqual(
+            values.putval(value, "host.example", 10),
+            'PUTVAL "host.example/glasshub-hub.A/latency-wait-average" interval=10 N:0.25',
+        )
+
+    def test_an_unknown_value_is_u_and_empty_instances_leave_no_dash(self):
+        # type: () -> None
+        value = values.Value("glasshub", "", "threads", "", float("nan"))
+
+        self.assertEqual(values.putval(value, "h", 0.5), 'PUTVAL "h/glasshub/threads" interval=0.5 N:U')
+
+    def test_the_time_may_be_given(self):
+        # type: () -> None
+        value = values.Value("glasshub", "hub", "operations", "received", 2**63 - 1)
+
+        self.assertEqual(
+            values.putval(value, "h", 10, 1400000000.5),
+            'PUTVAL "h/glasshub-hub/operations-received" interval=10 1400000000.500:9223372036854775807',
+        )
+
+    def test_a_hosts_name_cannot_break_the_line(self):
+        # type: () -> None
+        value = values.Value("glasshub", "hub", "threads", "", 1)
+
+        self.assertEqual(
+            values.putval(value, 'a"b\\c/d e\nPUTVAL', 10),
+            r'PUTVAL "a\"b\\c_d_e_PUTVAL/glasshub-hub/threads" interval=10 N:1',
+        )
+
+
+def _ten_seconds(newer, older):
+    # type: (Snapshot, Optional[Snapshot]) -> Interval
+    """The interval of two snapshots as if ten seconds lay between them."""
+    if older is not None:
+        older.taken_ns = newer.taken_ns - 10 * 10**9
+    return newer.since(older)
+
+
+def _by_name(found):
+    # type: (Any) -> Dict[str, float]
+    """Numbers by plugin-instance/type-instance, as collectd writes it."""
+    named = {}
+    for value in found:
+        parts = [part for part in (value.type, value.type_instance) if part]
+        name = "%s-%s/%s" % (value.plugin, value.plugin_instance, "-".join(parts))
+        assert name not in named, "%s is there twice" % name
+        named[name] = value.value
+    return named
