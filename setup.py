@@ -44,7 +44,7 @@ setup(
     package_dir=ROOTS,
     python_requires=">=2.7, !=3.0.*, !=3.1.*, !=3.2.*, !=3.3.*, !=3.4.*, !=3.5.*",
     install_requires=[
-        "six>=1.12",
+        "six>=1.9",
         'pyzmq>=22; python_version >= "3.9"',
         'fedmsg[consumers]>=1.1; python_version >= "3.9"',
         # Moksha, below fedmsg, imports pkg_resources, which setuptools 81 dropped.

@@ -160,8 +160,12 @@ def _as_text(given):
         return "true" if given else "false"
     if isinstance(given, float):
         return "%g" % given
-    if isinstance(given, (six.text_type, bytes)):  # bytes: what is not UTF-8 comes so to Python 3
-        return six.ensure_str(given, "utf-8", "surrogateescape" if six.PY3 else "strict")
+    if six.PY2 and isinstance(given, six.text_type):
+        return str(given.encode("utf-8"))
+    if six.PY3 and isinstance(given, bytes):  # what is not UTF-8 comes so
+        return given.decode("utf-8", "surrogateescape")
+    if isinstance(given, str):
+        return given
     return repr(given)
 
 

@@ -13,15 +13,13 @@ import math
 import re
 from collections import namedtuple
 
-import six
-
 from . import schema
 from .histogram import EDGES
 from .snapshot import STALE_AFTER
 
 MYPY = False
 if MYPY:
-    from typing import Callable, Iterator, Optional, Sequence, Tuple, Union
+    from typing import Any, Callable, Iterator, Optional, Sequence, Tuple, Union
 
     from .histogram import Histogram
     from .interval import ConsumerInterval, HubInterval, Interval
@@ -129,13 +127,20 @@ def clean(name, most_bytes=_MOST_BYTES, is_strange=False):
     """
     if _PLAIN.match(name) and len(name) <= most_bytes and not is_strange and not _HASHED.search(name):
         return str(name)
-    # A name that was decoded from bytes that are no UTF-8 has lone surrogates on Python 3.
-    raw = six.ensure_binary(name, "utf-8", "surrogatepass")
+    raw = _raw(name)
     suffix = "-" + hashlib.sha256(raw).hexdigest()[:12]
-    ascii_name = _STRANGE.sub("_", six.ensure_str(raw.decode("utf-8", "replace").encode("ascii", "replace")))
+    ascii_name = _STRANGE.sub("_", str(raw.decode("utf-8", "replace").encode("ascii", "replace").decode("ascii")))
     if is_strange:
         ascii_name = ascii_name.replace(".", "_")
     return ascii_name[: most_bytes - len(suffix)] + suffix
+
+
+def _raw(name):
+    # type: (Any) -> bytes
+    if isinstance(name, bytes):  # a native string of Python 2
+        return name
+    # A name that was decoded from bytes that are no UTF-8 has lone surrogates on Python 3.
+    return bytes(name.encode("utf-8", "surrogatepass"))
 
 
 def putval(value, host, interval, time=None):
