@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 #: Longest sleep in seconds: bounds how long a stop takes, and how old the heartbeat of a quiet bus becomes.
 _PATIENCE = 0.2
 
+#: Heartbeat and state of the source are published this often while messages come: not with each of them.
+_REFRESH_NS = 100_000_000
+
 #: Once told to stop, the enqueuer empties what the source has buffered, for at most so many seconds.
 _LAST_SWEEP = 1.0
 
@@ -46,6 +49,7 @@ class Enqueuer(threading.Thread):
         self._slots = slots
         self._is_stopping = threading.Event()
         self._errors = 0
+        self._published_ns = 0
         self._repeats = Repeats()
 
     def stop(self) -> None:
@@ -91,7 +95,8 @@ class Enqueuer(threading.Thread):
         messages = len(batch.frames) + batch.malformed
         if messages:
             self._dispatch(batch, messages)
-        self._publish_state()
+        if time.monotonic_ns() - self._published_ns > _REFRESH_NS:
+            self._publish_state()
         return bool(messages)
 
     def _dispatch(self, batch: Batch, messages: int) -> None:
@@ -131,4 +136,5 @@ class Enqueuer(threading.Thread):
             disconnects=state.disconnects,
             errors=self._errors,
         )
-        self._slots.beat(time.monotonic_ns())
+        self._published_ns = time.monotonic_ns()
+        self._slots.beat(self._published_ns)

@@ -143,7 +143,8 @@ class Hub:
                 self._watch(segment, shape, enqueuer, on_ready)
             finally:
                 self._wind_down(segment, shape, enqueuer)
-            return self._left()
+                left = self._left()
+            return left
         finally:
             server.close()
             segment.phase("stopped")
@@ -201,6 +202,7 @@ class Hub:
         segment.beat()
         deadline = time.monotonic() + self._config.hub.drain_timeout
         enqueuer.stop()
+        enqueuer.join(_GRACE)
         while enqueuer.is_alive() and self._may_wait(deadline):
             enqueuer.join(_BEAT)
             segment.beat()
@@ -215,12 +217,20 @@ class Hub:
         return not self._is_aborting and time.monotonic() < deadline
 
     def _left(self) -> list[Left]:
+        """What is left undone, said in the log."""
         snapshot = glasshub_stats.read(str(self.segment_path))
-        return [
+        left = [
             Left(consumer.name, consumer.backlog, consumer.in_flight)
             for consumer in snapshot.consumers
             if consumer.backlog or consumer.in_flight
         ]
+        for item in left:
+            logger.warning(
+                "left undone: %s: %d messages waiting, %d in flight", item.consumer, item.waiting, item.in_flight
+            )
+        if not left:
+            logger.info("stopped; nothing was left undone")
+        return left
 
 
 def _stations(members: list[Member], segment: SegmentWriter) -> list[Station]:

@@ -62,7 +62,11 @@ class Completion:
             self._callback()
 
 
-@dataclass(frozen=True)
+#: `json.loads` without the questions that it asks on each call.
+_decode_json = json.JSONDecoder().decode
+
+
+@dataclass
 class Message:
     """What a native consumer gets; its own copy, which it may change.
 
@@ -70,6 +74,8 @@ class Message:
         topic: The topic.
         body: The decoded JSON body: for fedmsg a dict with topic, msg, msg_id, timestamp, ...
     """
+
+    __slots__ = ("body", "topic")
 
     topic: str
     body: Any
@@ -82,6 +88,6 @@ def decode(frame: Frame) -> Message:
         MessageError: The body is not JSON in UTF-8.
     """
     try:
-        return Message(frame.topic.decode("utf-8"), json.loads(frame.body.decode("utf-8")))
+        return Message(frame.topic.decode("utf-8"), _decode_json(frame.body.decode("utf-8")))
     except (ValueError, RecursionError) as error:
         raise MessageError(f"the body of {frame.topic!r} ({len(frame.body)} bytes) is not JSON: {error}") from None

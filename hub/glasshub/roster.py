@@ -65,8 +65,8 @@ class Roster:
     def _wanted(self) -> Iterator[tuple[str, ConsumerSection, Callable[[], Any]]]:
         names: set[str] = set()
         for location in self._only:
-            section = self._section_of(location)
-            yield _unused(location.rpartition(":")[2], location, names), section, _loader(location)
+            name, section = self._section_of(location)
+            yield _unused(name, location, names), section, _loader(location)
         if self._only:
             return
         for name, section in self._config.consumers.items():
@@ -76,10 +76,12 @@ class Roster:
             section = ConsumerSection(location=point.value)
             yield _unused(point.value.rpartition(":")[2], point.value, names), section, point.load
 
-    def _section_of(self, location: str) -> ConsumerSection:
-        """What the configuration says of a consumer that is named on the command line."""
-        same = [section for section in self._config.consumers.values() if section.location == location]
-        return same[0] if same else ConsumerSection(location=location)
+    def _section_of(self, location: str) -> tuple[str, ConsumerSection]:
+        """What the configuration says of a consumer that is named on the command line, and calls it."""
+        for name, section in self._config.consumers.items():
+            if section.location == location:
+                return name, section
+        return location.rpartition(":")[2], ConsumerSection(location=location)
 
     def _entry_points(self) -> Iterable[EntryPoint]:
         if not self._config.hub.entry_points:

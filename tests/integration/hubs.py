@@ -36,8 +36,8 @@ def wait_until(holds: Callable[[], object], what: str, *, deadline: float = DEAD
 class Bus:
     """A publisher that knows its subscribers: what is published after `wait` reaches them all."""
 
-    def __init__(self, directory: Path) -> None:
-        self.endpoint = f"ipc://{directory}/bus"
+    def __init__(self, directory: Path, name: str = "bus") -> None:
+        self.endpoint = f"ipc://{directory}/{name}"
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.XPUB)
         self._socket.setsockopt(zmq.SNDHWM, 0)
@@ -139,9 +139,9 @@ class HubProcess:
 
 
 @contextmanager
-def bus_in(directory: Path) -> Iterator[Bus]:
+def bus_in(directory: Path, name: str = "bus") -> Iterator[Bus]:
     """A bus for as long as the context lasts."""
-    bus = Bus(directory)
+    bus = Bus(directory, name)
     try:
         yield bus
     finally:

@@ -131,6 +131,38 @@ def test_a_hub_without_any_consumer_says_so_and_ends(tmp_path: Path, bus: Bus) -
     assert "none of the 1 consumers could be started" in hub.said().splitlines()[-1]
 
 
+def test_every_endpoint_is_subscribed_to_once(tmp_path: Path, bus: Bus) -> None:
+    with bus_in(tmp_path, "second") as second:
+        arguments = ["--zmq", second.endpoint, "--zmq", second.endpoint, "--consumer", f"{HERE}:Everything"]
+        with hub_on(bus, tmp_path, *arguments) as hub:
+            second.wait()
+            bus.publish_many(3)
+            second.publish_many(4)
+            hub.wait_until_finished(7)
+            snapshot = hub.wait_until(lambda snapshot: snapshot.hub.connected == 2, "two connections")
+            hub.stop()
+
+            received = hub.snapshot().hub.received
+
+    assert (snapshot.hub.endpoints, received) == (2, 7)
+
+
+def test_a_publisher_that_goes_and_comes_back_is_seen(tmp_path: Path, bus: Bus) -> None:
+    with hub_on(bus, tmp_path, "--consumer", f"{HERE}:Everything") as hub:
+        hub.wait_until(lambda snapshot: snapshot.hub.connected == 1, "the connection")
+
+        bus.close()
+        gone = hub.wait_until(lambda snapshot: snapshot.hub.connected == 0, "the loss of it")
+        with bus_in(tmp_path) as successor:
+            successor.wait()
+            successor.publish_many(5)
+            back = hub.wait_until_finished(5)
+
+    assert (gone.hub.disconnects, back.hub.disconnects) == (1, 1)
+    assert "lost the connection to ipc://" in hub.said()
+    assert "again after" in hub.said()
+
+
 def test_a_second_hub_of_the_same_name_refuses_to_start(tmp_path: Path, bus: Bus) -> None:
     with hub_on(bus, tmp_path, "--consumer", f"{HERE}:Everything") as first:
         second = HubProcess(tmp_path, bus, ["--consumer", f"{HERE}:Everything"])

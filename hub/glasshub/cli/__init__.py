@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 
@@ -33,8 +32,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for command in _COMMANDS:
         command.add_parser(commands)
     options = parser.parse_args(arguments)
-    # Consumers and configuration are looked for where the operator stands, as fedmsg-hub does.
-    sys.path.insert(0, os.getcwd())
     try:
         return int(options.func(options))
     except ConfigError as error:

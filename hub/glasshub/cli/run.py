@@ -7,6 +7,7 @@ import argparse
 import logging
 import os
 import signal
+import sys
 from pathlib import Path
 from types import FrameType
 
@@ -41,13 +42,14 @@ def run(options: argparse.Namespace) -> int:
             "there is no bus to subscribe to: name a publisher with --zmq tcp://host:port, in [zmq] endpoints, "
             "or in the endpoints of fedmsg's configuration"
         )
+    # Consumers are looked for where the operator stands, as fedmsg-hub does.
+    sys.path.insert(0, os.getcwd())
     set_up(config.logging.level, config.logging.file)
     directory = Path(config.stats.directory) if config.stats.directory else default_stats_directory()
     roster = Roster(config, only=named_consumers(options))
     hub = Hub(config, roster, ZmqSource(config.zmq), directory=directory, version=__version__)
     _handle_signals(hub)
-    left = hub.run(on_ready=lambda: _say_where(config, hub))
-    return _report(left)
+    return _end(hub.run(on_ready=lambda: _say_where(config, hub)))
 
 
 def _say_where(config: Config, hub: Hub) -> None:
@@ -79,15 +81,8 @@ def _handle_signals(hub: Hub) -> None:
     signal.signal(signal.SIGHUP, hang_up)
 
 
-def _report(left: list[Left]) -> int:
-    for item in left:
-        logger.warning(
-            "left undone: %s: %d messages waiting, %d in flight", item.consumer, item.waiting, item.in_flight
-        )
-    if not left:
-        logger.info("stopped; nothing was left undone")
-        return 0
+def _end(left: list[Left]) -> int:
     logging.shutdown()
     if any(item.in_flight for item in left):
         os._exit(EXIT_LEFT)  # a consumer that does not return may have threads that Python would wait for
-    return EXIT_LEFT
+    return EXIT_LEFT if left else 0

@@ -29,7 +29,9 @@ class ZmqSource:
     def __init__(self, options: ZmqSection) -> None:
         self._options = options
         # fedmsg's configuration names publishers as they bind, tcp://*:3000; Moksha reads it so too.
-        self._endpoints = [endpoint.replace("*", "127.0.0.1") for endpoint in options.endpoints]
+        named = [endpoint.replace("*", "127.0.0.1") for endpoint in options.endpoints]
+        # Each once: a second connection to a publisher would bring each of its messages a second time.
+        self._endpoints = list(dict.fromkeys(named))
         self._connected: dict[str, float] = {}
         self._lost: dict[str, float] = {}
         self._disconnects = 0
