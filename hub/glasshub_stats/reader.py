@@ -28,6 +28,9 @@ if MYPY:
 #: so that only a worker that was killed inside of an update exhausts it.
 _TRIES = 100
 
+#: And so often for all rows together, lest a hostile file costs a second.
+_ALL_TRIES = 10000
+
 _WORD_TYPE = "L" if array.array("L").itemsize == layout.SLOT else "Q"
 
 
@@ -116,12 +119,14 @@ def _settle(descriptor, words, workers):
     if bounds is None:
         return
     first, last = bounds
+    tries_left = _ALL_TRIES
     for row in range(workers.rows):
         offset = workers.offset + row * workers.row_size
         begin, end = (offset + first) // layout.SLOT, (offset + last) // layout.SLOT
-        for _ in range(_TRIES):
+        for _ in range(min(_TRIES, tries_left)):
             if words[begin] == words[end]:
                 break
+            tries_left -= 1
             os.lseek(descriptor, offset + first, os.SEEK_SET)
             again = os.read(descriptor, last - first + layout.SLOT)
             if len(again) != last - first + layout.SLOT:

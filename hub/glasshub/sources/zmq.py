@@ -43,9 +43,7 @@ class ZmqSource:
         try:
             self._configure()
             # Watch before connecting: nothing is missed.
-            self._monitor = self._socket.get_monitor_socket(
-                zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
-            )
+            self._monitor = self._socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
             for prefix in prefixes:
                 self._socket.setsockopt(zmq.SUBSCRIBE, prefix)
             for endpoint in self._endpoints:
@@ -62,7 +60,7 @@ class ZmqSource:
         batch = Batch()
         try:
             self._drain(batch, limit)
-            if not batch.size and not batch.malformed:
+            if not batch.frames and not batch.malformed:
                 self._sleep(timeout)
                 self._drain(batch, limit)
         except zmq.ZMQError as error:
@@ -74,6 +72,7 @@ class ZmqSource:
 
     def state(self) -> SourceState:
         """See `Source.state`."""
+        self._watch_connections()
         return SourceState(len(self._endpoints), len(self._connected), self._disconnects)
 
     def close(self) -> None:
@@ -125,12 +124,14 @@ class ZmqSource:
         batch.size += size
 
     def _sleep(self, timeout: float) -> None:
-        """Wait for a message, and take note of what happened to the connections."""
-        ready = dict(self._poller.poll(round(timeout * 1000)))
-        if self._monitor in ready:
-            while self._monitor.poll(0):
-                event = parse_monitor_message(self._monitor.recv_multipart())
-                self._note(event["event"], event["endpoint"].decode("utf-8", "replace"))
+        """Wait for a message, or for something to happen to a connection."""
+        if self._monitor in dict(self._poller.poll(round(timeout * 1000))):
+            self._watch_connections()
+
+    def _watch_connections(self) -> None:
+        while self._monitor.poll(0):
+            event = parse_monitor_message(self._monitor.recv_multipart())
+            self._note(event["event"], event["endpoint"].decode("utf-8", "replace"))
 
     def _note(self, event: int, endpoint: str) -> None:
         now = time.monotonic()
