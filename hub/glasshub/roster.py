@@ -73,8 +73,8 @@ class Roster:
             names.add(name)
             yield name, section, _loader(section.location)
         for point in self._entry_points():
-            section = ConsumerSection(location=point.value)
-            yield _unused(point.value.rpartition(":")[2], point.value, names), section, point.load
+            location = _location(point)
+            yield _unused(point.attr, location, names), ConsumerSection(location=location), point.load
 
     def _section_of(self, location: str) -> tuple[str, ConsumerSection]:
         """What the configuration says of a consumer that is named on the command line, and calls it."""
@@ -89,7 +89,7 @@ class Roster:
         groups = [NATIVE_GROUP, *([MOKSHA_GROUP] if self._config.fedmsg.config else [])]
         configured = {section.location for section in self._config.consumers.values()}
         found = [point for group in groups for point in _of_group(group)]
-        return [point for point in found if point.value not in configured]
+        return [point for point in found if _location(point) not in configured]
 
     def _built(
         self, name: str, section: ConsumerSection, load: Callable[[], Any], stop: Callable[[], None]
@@ -136,6 +136,11 @@ class Roster:
             config = FedmsgConfigFiles(Path(path)).hub_config()
             self._moksha = MokshaHub(config, strict=self._config.zmq.strict, stop=stop)
         return self._moksha
+
+
+def _location(point: EntryPoint) -> str:
+    """Its class, without the extras that an entry point may ask for behind it."""
+    return f"{point.module}:{point.attr}"
 
 
 def _loader(location: str) -> Callable[[], Any]:

@@ -367,7 +367,7 @@ def _explained(directory: Path) -> Iterator[None]:
     except OSError as error:
         raise StatsDirectoryError(
             f"cannot make the stats files in {directory}: {error.strerror}: "
-            f"make the directory writable for this user, or choose another one with --stats-dir"
+            f"make it a directory that this user may write to, or choose another one with --stats-dir"
         ) from error
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import runpy
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -88,6 +89,8 @@ class FedmsgConfigFiles:
                 config.load_config(settings=self.values or {"zmq_enabled": True})
         except ValueError as error:
             raise ConfigError(f"fedmsg refuses this configuration: {error}", origin=str(self.path)) from None
+        # What fedmsg's older loader adds, which fedmsg-hub used and fedmsg.meta wants.
+        config.setdefault("topic_prefix_re", re.escape(config["topic_prefix"]) + r"\.[^\W\d_]+")
         return dict(config)
 
     def _converted(self, key: str, convert: Callable[[Any], Any]) -> Any:
