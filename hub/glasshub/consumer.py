@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Protocol
 
 from .message import Frame, Message, decode
+from .stats import Outcome
 
+_PROCESSED = Outcome.PROCESSED
 _NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -43,14 +44,6 @@ class Consumer:
         """Give resources back; called once, after the last message, in the hub's main thread."""
 
 
-class Outcome(enum.Enum):
-    """How a consumer finished with a message."""
-
-    PROCESSED = "processed"
-    FAILED = "failed"
-    INVALID = "invalid"
-
-
 class BoundConsumer(Protocol):
     """A consumer that has been built, as the hub sees it: whatever its kind."""
 
@@ -82,4 +75,4 @@ class NativeConsumer:
     def handle(self, frame: Frame) -> Outcome:
         """See `BoundConsumer.handle`."""
         self._consume(decode(frame))
-        return Outcome.PROCESSED
+        return _PROCESSED

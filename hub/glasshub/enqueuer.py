@@ -87,6 +87,7 @@ class Enqueuer(threading.Thread):
             batch = self._source.receive(timeout, self._shape.batch)
         except SourceError as error:
             self._errors += 1
+            self._published_ns = 0  # the error shows at once
             count = self._repeats.admit(SourceError)
             if count is not None:
                 logger.error("%s: trying again%s", error, held_back(count))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import threading
@@ -11,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .errors import ConfigError
+
+logger = logging.getLogger(__name__)
 
 FORMAT = "%(asctime)s %(levelname)s [%(threadName)s] %(name)s: %(message)s"
 
@@ -36,12 +39,28 @@ def set_up(level: str, file: str) -> None:
 
 
 def reopen() -> None:
-    """Close every log file; the next message opens it anew, under its name of then (logrotate(8))."""
-    loggers = [logging.getLogger(), *(x for x in logging.Logger.manager.loggerDict.values() if hasattr(x, "handlers"))]
-    for logger in loggers:
-        for handler in logger.handlers:
-            if isinstance(handler, logging.FileHandler):
-                handler.close()
+    """Open every log file anew, under its name of now (logrotate(8)); one that cannot be opened goes on as it was.
+
+    Here and now: a handler that opens its file with the next message raises out of that call, and ends the thread
+    that made it.
+    """
+    for handler in _file_handlers():
+        try:
+            stream = open(handler.baseFilename, "a", encoding=handler.encoding, errors=handler.errors)  # noqa: SIM115
+        except OSError as error:
+            logger.error("cannot reopen %s: %s: logging on to the old file", handler.baseFilename, error.strerror)
+            continue
+        old = handler.setStream(stream)
+        if old is not None:
+            with contextlib.suppress(OSError):  # a full disk
+                old.close()
+
+
+def _file_handlers() -> list[logging.FileHandler]:
+    """The handlers whose file is open, those of consumers too."""
+    loggers = [logging.getLogger(), *list(logging.Logger.manager.loggerDict.values())]
+    handlers = [handler for one in loggers if isinstance(one, logging.Logger) for handler in one.handlers]
+    return [x for x in dict.fromkeys(handlers) if isinstance(x, logging.FileHandler) and x.stream is not None]
 
 
 class Repeats:

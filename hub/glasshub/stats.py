@@ -9,6 +9,7 @@ class below. Stores go through a memoryview of unsigned 8-byte items, which neve
 from __future__ import annotations
 
 import contextlib
+import enum
 import fcntl
 import grp
 import mmap
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glasshub_stats import layout, schema
-from glasshub_stats.histogram import UNIT_SHIFT, bucket_of
+from glasshub_stats.histogram import PRECISION_BITS, UNIT_SHIFT, bucket_of
 from glasshub_stats.snapshot import PHASES
 
 from .errors import HubRunningError, StatsDirectoryError
@@ -40,8 +41,12 @@ _LAST_SUCCESS, _LAST_FAILURE = _WORKER["last_success_ns"], _WORKER["last_failure
 _LAST_REFUSAL = _WORKER["last_refusal_ns"]
 _WAIT, _PROCESSING = _WORKER["wait"], _WORKER["processing"]
 
-# Buckets of the durations below 2 ms, by units: a look-up for most messages instead of a call.
+# Buckets of durations, by units, looked up instead of computed. Seven octaves up they are cut in the same way:
+# bucket_of(128 x) is bucket_of(x) + 7 * 16 for x of 16 units and more. So the table serves up to 268 ms.
 _TABLED = 4096
+_OCTAVES = 7
+_TABLED_TWICE = _TABLED << _OCTAVES
+_FURTHER = _OCTAVES << PRECISION_BITS
 _BUCKET_OF_UNITS = tuple(bucket_of(units << UNIT_SHIFT) for units in range(_TABLED))
 
 _CONSUMER = _slots_of("consumer")
@@ -50,68 +55,88 @@ _ENQUEUED, _WATERMARK, _PUT_HEAD = _CONSUMER["enqueued"], _CONSUMER["watermark"]
 _HUB = _slots_of("hub")
 
 
+class Outcome(enum.Enum):
+    """How a consumer finished with a message."""
+
+    PROCESSED = "processed"
+    FAILED = "failed"
+    INVALID = "invalid"
+
+
+# Looked up once: an attribute of an Enum class costs as much as three slots.
+_PROCESSED_OUTCOME = Outcome.PROCESSED
+_COUNTED_IN = {Outcome.FAILED: (_FAILED, _LAST_FAILURE), Outcome.INVALID: (_INVALID, _LAST_REFUSAL)}
+
+
 class WorkerSlots:
     """What one worker counts for one consumer. Threads: that worker only.
 
-    The hottest code of the hub, written for few bytecodes: the counts are kept as attributes too, because to
-    store a number costs half of what adding to a slot does.
+    The hottest code of the hub, written for few bytecodes: the counts are kept as attributes too, because to store a
+    number costs half of what adding to a slot does, and the bucket of a duration is looked up where it can be.
     """
 
-    __slots__ = ("_counts", "_dequeued", "_processing_ns", "_sequence", "_slots", "_started_ns", "_wait_ns")
+    __slots__ = ("_dequeued", "_processed", "_processing_ns", "_sequence", "_slots", "_started_ns", "_wait_ns")
 
     def __init__(self, slots: memoryview) -> None:
         self._slots = slots
-        self._sequence = self._dequeued = self._wait_ns = self._processing_ns = self._started_ns = 0
-        self._counts = {_PROCESSED: 0, _FAILED: 0, _INVALID: 0}
-
-    def began(self, received_ns: int, now_ns: int, head_ns: int) -> None:
-        """Count a message taken from the queue.
-
-        Args:
-            received_ns: When the enqueuer received it.
-            now_ns: When it was taken.
-            head_ns: When the message was received that is now first in the queue; 0 for none.
-        """
-        slots = self._slots
-        waited_ns = now_ns - received_ns
-        self._sequence = sequence = self._sequence + 1
-        slots[_GUARD_OPEN] = sequence
-        self._dequeued = slots[_DEQUEUED] = self._dequeued + 1
-        self._wait_ns = slots[_WAIT_NS] = self._wait_ns + waited_ns
-        self._started_ns = slots[_STARTED] = now_ns
-        slots[_HEAD] = head_ns
-        slots[_GUARD_CLOSE] = sequence
-        units = waited_ns >> UNIT_SHIFT
-        slots[_WAIT + (_BUCKET_OF_UNITS[units] if units < _TABLED else bucket_of(waited_ns))] += 1
+        self._sequence = self._dequeued = self._processed = self._wait_ns = self._processing_ns = self._started_ns = 0
 
     @property
     def dequeued(self) -> int:
         """Messages taken so far. Threads: any."""
         return self._dequeued
 
-    def processed(self, now_ns: int) -> None:
-        """Count the message as processed at `now_ns`."""
-        self._finished(_PROCESSED, _LAST_SUCCESS, now_ns)
+    def began(self, received_ns: int, now_ns: int, head_ns: int) -> None:
+        """Count a message taken from the queue, see `turned`."""
+        self.turned(None, now_ns, received_ns, head_ns)
 
-    def failed(self, now_ns: int) -> None:
-        """Count the message as failed at `now_ns`."""
-        self._finished(_FAILED, _LAST_FAILURE, now_ns)
+    def finished(self, outcome: Outcome, now_ns: int) -> None:
+        """Count the message at hand as finished, see `turned`."""
+        self.turned(outcome, now_ns, 0, 0)
 
-    def invalid(self, now_ns: int) -> None:
-        """Count the message as refused by the consumer's validation at `now_ns`."""
-        self._finished(_INVALID, _LAST_REFUSAL, now_ns)
+    def turned(self, outcome: Outcome | None, now_ns: int, received_ns: int, head_ns: int) -> None:
+        """Count that the worker finished a message, or took one, or both: to a reader, at one instant.
 
-    def _finished(self, outcome: int, last: int, now_ns: int) -> None:
-        slots, counts = self._slots, self._counts
-        took_ns = now_ns - self._started_ns
+        Args:
+            outcome: How the message at hand ended; None if there was none.
+            now_ns: When.
+            received_ns: When the enqueuer received the message that was taken; 0 if none was.
+            head_ns: When the message was received that is first in the queue now; 0 for none.
+        """
+        slots = self._slots
         self._sequence = sequence = self._sequence + 1
         slots[_GUARD_OPEN] = sequence
-        counts[outcome] = slots[outcome] = counts[outcome] + 1
-        self._processing_ns = slots[_PROCESSING_NS] = self._processing_ns + took_ns
-        slots[last] = now_ns
+        if outcome is not None:
+            if outcome is _PROCESSED_OUTCOME:
+                self._processed = slots[_PROCESSED] = self._processed + 1
+                slots[_LAST_SUCCESS] = now_ns
+            else:
+                count, last = _COUNTED_IN[outcome]
+                slots[count] += 1
+                slots[last] = now_ns
+            took_ns = now_ns - self._started_ns
+            self._processing_ns = slots[_PROCESSING_NS] = self._processing_ns + took_ns
+            units = took_ns >> UNIT_SHIFT
+            if units < _TABLED:
+                slots[_PROCESSING + _BUCKET_OF_UNITS[units]] += 1
+            elif units < _TABLED_TWICE:
+                slots[_PROCESSING + _FURTHER + _BUCKET_OF_UNITS[units >> _OCTAVES]] += 1
+            else:
+                slots[_PROCESSING + bucket_of(took_ns)] += 1
+        if received_ns:
+            self._dequeued = slots[_DEQUEUED] = self._dequeued + 1
+            self._started_ns = slots[_STARTED] = now_ns
+            slots[_HEAD] = head_ns
+            waited_ns = now_ns - received_ns
+            self._wait_ns = slots[_WAIT_NS] = self._wait_ns + waited_ns
+            units = waited_ns >> UNIT_SHIFT
+            if units < _TABLED:
+                slots[_WAIT + _BUCKET_OF_UNITS[units]] += 1
+            elif units < _TABLED_TWICE:
+                slots[_WAIT + _FURTHER + _BUCKET_OF_UNITS[units >> _OCTAVES]] += 1
+            else:
+                slots[_WAIT + bucket_of(waited_ns)] += 1
         slots[_GUARD_CLOSE] = sequence
-        units = took_ns >> UNIT_SHIFT
-        slots[_PROCESSING + (_BUCKET_OF_UNITS[units] if units < _TABLED else bucket_of(took_ns))] += 1
 
 
 class ConsumerSlots:

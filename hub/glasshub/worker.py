@@ -10,16 +10,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from .consumer import BoundConsumer, Outcome
+from .consumer import BoundConsumer
 from .errors import MessageError
 from .logs import Repeats, held_back
 from .message import Frame
 from .queues import Bell, W, Waiting, WorkQueue
-from .stats import WorkerSlots
+from .stats import Outcome, WorkerSlots
 
 logger = logging.getLogger(__name__)
 
 W_contra = TypeVar("W_contra", bound=Waiting, contravariant=True)
+
+
+_clock = time.monotonic_ns
 
 
 class Runner:
@@ -30,11 +33,6 @@ class Runner:
         self._handle = consumer.handle
         self._slots = slots
         self._repeats = repeats
-        self._record = {
-            Outcome.PROCESSED: slots.processed,
-            Outcome.FAILED: slots.failed,
-            Outcome.INVALID: slots.invalid,
-        }
 
     def run(self, frame: Frame, head_ns: int) -> None:
         """Have the consumer handle the frame; blocks for as long as it takes, and never raises.
@@ -43,17 +41,36 @@ class Runner:
             frame: The message.
             head_ns: When the message was received that is now first in the queue; 0 for none.
         """
-        self._slots.began(frame.received_ns, time.monotonic_ns(), head_ns)
+        self._slots.began(frame.received_ns, _clock(), head_ns)
+        self._slots.finished(self._attempt(frame), _clock())
+        if frame.completion is not None:
+            frame.completion.one_done()
+
+    def serve(self, queue: WorkQueue[Frame], bell: Bell) -> None:
+        """Have the consumer handle frames until the queue is empty or the bell says stop.
+
+        As `run` for each, but while there is a next frame, the end of one and the beginning of the next are counted
+        in one go.
+        """
+        frame, outcome = queue.take(), None
+        while frame is not None:
+            self._slots.turned(outcome, _clock(), frame.received_ns, queue.head_ns())
+            outcome = self._attempt(frame)
+            if frame.completion is not None:
+                frame.completion.one_done()
+            frame = None if bell.is_stopped else queue.take()
+        if outcome is not None:
+            self._slots.finished(outcome, _clock())
+
+    def _attempt(self, frame: Frame) -> Outcome:
         try:
-            outcome = self._handle(frame)
+            return self._handle(frame)
         except MessageError as error:
-            outcome = Outcome.INVALID
             self._warn(error)
-        except (Exception, SystemExit) as error:  # a consumer that calls sys.exit() must not end the worker
-            outcome = Outcome.FAILED
+            return Outcome.INVALID
+        except BaseException as error:  # sys.exit(), a cancelled coroutine: nothing of a consumer ends the worker
             self._log_failure(frame, error)
-        self._record[outcome](time.monotonic_ns())
-        frame.done()
+            return Outcome.FAILED
 
     def _warn(self, error: MessageError) -> None:
         count = self._repeats.admit((self._name, MessageError))
@@ -73,6 +90,9 @@ class Runs(Protocol[W_contra]):
 
     def run(self, taken: W_contra, head_ns: int, /) -> None:
         """Handle it; never raises."""
+
+    def serve(self, queue: Any, bell: Bell, /) -> None:
+        """Handle what is in the queue until it is empty, or the bell says stop."""
 
 
 @dataclass(frozen=True)
@@ -110,13 +130,8 @@ class WorkerThread(threading.Thread):
             logger.critical("worker %s died", self.name, exc_info=True)
 
     def _serve(self, lane: Lane[Any]) -> None:
-        bell, queue, run = self._bell, lane.queue, lane.runner.run
-        while not bell.is_stopped:
-            frame = queue.take()
-            if frame is not None:
-                run(frame, queue.head_ns())
-            elif not bell.wait(queue.__len__):
-                return
+        while not self._bell.is_stopped and self._bell.wait(lane.queue.__len__):
+            lane.runner.serve(lane.queue, self._bell)
 
     def _serve_all(self) -> None:
         while not self._bell.is_stopped:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from glasshub.stats import ConsumerRow, SegmentWriter
+from glasshub.stats import ConsumerRow, Outcome, SegmentWriter
 
 ROWS = (
     ConsumerRow("datanommer", 1, True),
@@ -52,6 +52,6 @@ def work(
     queue.put(enqueued, now_ns - 3000 * MS)
     for number in range(processed + failed):
         slots.began(now_ns - wait_ns, now_ns, now_ns - 3000 * MS)
-        (slots.processed if number < processed else slots.failed)(now_ns + took_ns)
+        slots.finished(Outcome.PROCESSED if number < processed else Outcome.FAILED, now_ns + took_ns)
     for slots in writer.workers[consumer][:in_flight]:
         slots.began(now_ns - wait_ns, now_ns, now_ns - 3000 * MS)

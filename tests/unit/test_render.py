@@ -14,7 +14,7 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from glasshub.stats import ConsumerRow
+from glasshub.stats import ConsumerRow, Outcome
 from glasshub_stats import Snapshot, read, schema
 from glasshub_stats.render import as_dict, as_json, as_openmetrics, as_text
 from glasshub_stats.table import count, duration, rate
@@ -348,7 +348,7 @@ def test_table_with_the_largest_numbers_keeps_to_100_columns(path: Path) -> None
         slots = writer.workers[0][0]
         now_ns = time.monotonic_ns()
         slots.began(now_ns - 999_000 * MS, now_ns, 1)
-        slots.failed(now_ns + 999_000 * MS)
+        slots.finished(Outcome.FAILED, now_ns + 999_000 * MS)
         writer.consumers[0].enqueued(2**64 - 1)
         writer.enqueuer.received(2**64 - 1, 2**64 - 1, malformed=2**64 - 1, unrouted=2**64 - 1)
         newer = later(path, older, seconds=1)

@@ -12,10 +12,10 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from ..consumer import Outcome
 from ..errors import HubError, MessageError
 from ..message import Frame
 from ..routing import prefix_of
+from ..stats import Outcome
 
 logger = logging.getLogger(__name__)
 

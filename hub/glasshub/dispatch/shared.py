@@ -8,6 +8,7 @@ the consumer is going to get.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -31,15 +32,23 @@ class Parcel:
 class Series:
     """Runs the interested consumers one after another. Threads: dispatcher only."""
 
-    def __init__(self, runners: Sequence[Runner], slots: DispatcherSlots) -> None:
+    def __init__(self, runners: Sequence[Runner], waiting: Sequence[deque[int]], slots: DispatcherSlots) -> None:
         self._runners = runners
+        self._waiting = waiting
         self._slots = slots
 
     def run(self, parcel: Parcel, head_ns: int) -> None:
         """Have every interested consumer handle the message."""
         self._slots.dequeued()
         for consumer in parcel.interested:
-            self._runners[consumer].run(parcel.frame, head_ns)
+            waiting = self._waiting[consumer]
+            waiting.popleft()
+            self._runners[consumer].run(parcel.frame, _first(waiting))
+
+    def serve(self, queue: WorkQueue[Parcel], bell: Bell) -> None:
+        """Run what is in the queue until it is empty, or the bell says stop."""
+        while not bell.is_stopped and (parcel := queue.take()) is not None:
+            self.run(parcel, 0)
 
 
 class SharedShape(Shape):
@@ -47,10 +56,12 @@ class SharedShape(Shape):
 
     def _build(self, stations: Sequence[Station], segment: SegmentWriter, repeats: Repeats) -> None:
         bell = Bell()
-        self._stations = stations
+        self._slots = [station.slots for station in stations]
         self._enqueuer = segment.enqueuer
+        # Of each consumer's part of the queue, when its messages were received.
+        self._waiting: list[deque[int]] = [deque() for _ in stations]
         self._queue: WorkQueue[Parcel] = WorkQueue(bell)
-        series = Series([station.runner(0, repeats) for station in stations], segment.dispatcher)
+        series = Series([station.runner(0, repeats) for station in stations], self._waiting, segment.dispatcher)
         self._bells = [bell]
         self._threads = [WorkerThread("dispatcher", [Lane(self._queue, series)], bell)]
 
@@ -60,14 +71,19 @@ class SharedShape(Shape):
             if not interested:
                 continue
             for consumer in interested:
-                self._stations[consumer].slots.enqueued(1)
+                self._slots[consumer].enqueued(1)
+                self._waiting[consumer].append(frame.received_ns)
             self._enqueuer.queued()
             self._queue.put([Parcel(frame, interested, frame.received_ns)])
-            self._note(frame, interested)
+            for consumer in interested:
+                waiting = self._waiting[consumer]
+                head_ns = _first(waiting)
+                self._slots[consumer].put(len(waiting), head_ns if head_ns >= frame.received_ns else 0)
 
-    def _note(self, frame: Frame, interested: tuple[int, ...]) -> None:
-        head_ns = self._queue.head_ns()
-        for consumer in interested:
-            station = self._stations[consumer]
-            waiting = station.slots.total - station.workers[0].dequeued
-            station.slots.put(waiting, head_ns if head_ns >= frame.received_ns else 0)
+
+def _first(waiting: deque[int]) -> int:
+    """The first item; 0 when there is none."""
+    try:
+        return waiting[0]
+    except IndexError:
+        return 0

@@ -17,8 +17,6 @@ from .base import Batch, SourceState
 
 logger = logging.getLogger(__name__)
 
-_PARTS = 2
-
 
 class ZmqSource:
     """Subscribes to any number of publishers. Made anywhere; opened, used and closed by the enqueuer."""
@@ -107,21 +105,32 @@ class ZmqSource:
             ) from error
 
     def _drain(self, batch: Batch, limit: int) -> None:
-        receive, frames, clock = self._socket.recv_multipart, batch.frames, time.monotonic_ns
+        # Not recv_multipart, half of whose time goes into asking for RCVMORE, which a zmq.Frame knows. The bytes are
+        # copied out at once: a queued zmq.Frame would hold 10 KB.
+        receive, frames, clock = self._socket.recv, batch.frames, time.monotonic_ns
         size = 0
         try:
             for _ in range(limit):
-                parts = receive(zmq.NOBLOCK)
-                if len(parts) == _PARTS:
-                    topic, body = parts
-                    frames.append(Frame(topic, body, clock()))
-                    size += len(topic) + len(body)
-                else:
+                first = receive(zmq.NOBLOCK, False)
+                second = receive(0, False) if first.more else None
+                if second is None or second.more:
                     batch.malformed += 1
-                    size += sum(map(len, parts))
+                    size += len(first) + self._rest(second)
+                    continue
+                topic, body = first.bytes, second.bytes
+                frames.append(Frame(topic, body, clock()))
+                size += len(topic) + len(body)
         except zmq.Again:
             pass
         batch.size += size
+
+    def _rest(self, part: zmq.Frame | None) -> int:
+        """Take the parts that follow; their size and that of the part given."""
+        size = 0
+        while part is not None:
+            size += len(part)
+            part = self._socket.recv(0, False) if part.more else None
+        return size
 
     def _sleep(self, timeout: float) -> None:
         """Wait for a message, or for something to happen to a connection."""
