@@ -40,6 +40,7 @@ setup(
     long_description=read("README.md"),
     long_description_content_type="text/markdown",
     license="LGPL-2.1-or-later",
+    license_files=["COPYING"],
     packages=packages(),
     package_dir=ROOTS,
     python_requires=">=2.7, !=3.0.*, !=3.1.*, !=3.2.*, !=3.3.*, !=3.4.*, !=3.5.*",
