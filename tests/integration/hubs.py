@@ -46,8 +46,10 @@ class Bus:
 
     def wait(self) -> None:
         """Wait until a hub has subscribed."""
-        assert self._socket.poll(int(DEADLINE * 1000)), "no hub has subscribed"
-        self._socket.recv()
+        said = b""
+        while not said.startswith(b"\1"):  # a hub that has gone says \0
+            assert self._socket.poll(int(DEADLINE * 1000)), "no hub has subscribed"
+            said = self._socket.recv()
 
     def publish(self, topic: str, body: Any) -> None:
         """Publish one message."""
@@ -107,7 +109,10 @@ class HubProcess:
                 found.append(snapshot)
             return bool(found)
 
-        wait_until(look, f"{what}: {self.said()}")
+        try:
+            wait_until(look, what)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self.said()}") from None
         return found[0]
 
     def wait_until_running(self) -> Snapshot:
