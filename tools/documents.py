@@ -14,8 +14,8 @@ from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any
 
-from glasshub.cli.config import as_toml
 from glasshub.config import SECTIONS, ConsumerSection, file_key
+from glasshub.toml import as_toml
 from glasshub_stats import histogram, schema
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -126,7 +126,8 @@ def _histograms() -> str:
 def configuration() -> str:
     """The text of docs/configuration.md."""
     text = _NOTE.format(source="hub/glasshub/config.py") + _CONFIGURATION
-    for name, section in [*SECTIONS.items(), ("consumers.NAME", ConsumerSection)]:
+    sections: dict[str, type[Any]] = {**SECTIONS, "consumers.NAME": ConsumerSection}
+    for name, section in sections.items():
         text += f"\n## [{name}]\n\n{(section.__doc__ or '').strip()}\n\n" + _table(
             ("key", "default", "meaning"),
             ((f"`{file_key(f.name)}`", f"`{as_toml(_default(f))}`", f.metadata["help"]) for f in fields(section)),

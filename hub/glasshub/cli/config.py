@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
 from ..config import DEFAULT, SECTIONS, Config, file_key
+from ..toml import as_key, as_toml
 from .options import add_options, effective_config, named_consumers
 
 
@@ -36,7 +36,7 @@ def _lines(config: Config) -> Iterator[str]:
         yield from _values(config, name, getattr(config, name))
         yield ""
     for name, section in config.consumers.items():
-        yield f"[consumers.{_key(name)}]"
+        yield f"[consumers.{as_key(name)}]"
         yield from _values(config, f"consumers.{name}", section)
         yield ""
 
@@ -46,17 +46,3 @@ def _values(config: Config, prefix: str, section: Any) -> Iterator[str]:
         key = file_key(field.name)
         setting = f"{key} = {as_toml(getattr(section, field.name))}"
         yield f"{setting:<44} # {config.origins.get(f'{prefix}.{key}', DEFAULT)}"
-
-
-def as_toml(value: Any) -> str:
-    """A value in TOML's notation, on one line."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_key(key)} = {as_toml(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(as_toml(item) for item in value) + "]"
-    return json.dumps(value) if isinstance(value, (str, bool)) else str(value)
-
-
-def _key(key: str) -> str:
-    is_bare = key.replace("-", "").replace("_", "").isalnum() and key.isascii()
-    return key if is_bare else json.dumps(key)
