@@ -9,13 +9,13 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import ConfigError, HubError
-from . import config, run, stats
+from . import config, demo, run, stats
 
 #: Exit codes, documented in docs/configuration.md.
 EXIT_ERROR = 1
 EXIT_USAGE = 2
 
-_COMMANDS = (run, config, stats)
+_COMMANDS = (run, config, stats, demo)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

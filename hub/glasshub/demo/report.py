@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The end of the demo: answers to the two questions of the post, and a check that no message is missing."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from .outcome import ConsumerOutcome, Outcome, Times
+from .plan import Plan
+from .shapes import SHAPES
+from .text import NOTHING, Paint, aligned, duration
+
+_QUESTIONS = (
+    "“How much does that backlog our consumer processes?  How long does it take them to catch up?”",
+    "(Threading Moksha, 2014)",
+)
+
+_ANSWERS = (
+    ("", "peak", "oldest", "caught up", "wait", "wait", "processing", "processing"),
+    ("consumer", "backlog", "waited", "after", "p50", "p95", "p50", "p95"),
+)
+
+_CHECK = ("consumer", "published", "= processed", "+ failed", "+ invalid", "+ dropped", "+ left", "")
+
+_INDENT = "  "
+
+_NOTES = {
+    "inline": (
+        "inline: no queue that anybody could measure. Messages wait inside of libzmq, which does not",
+        "        say how many; collectd sees a backlog of 0. Peak and oldest are the demo's own count",
+        "        of what was published and not yet taken: its bus is its own. The wait is unknown.",
+        "        Published and not yet received by the hub were {unseen:,} messages at most.",
+    ),
+    "shared": ("shared: one queue for all; a consumer's backlog is the part of it that the consumer will get.",),
+    "threads": (),
+}
+
+
+def lines(plan: Plan, outcomes: Sequence[Outcome], paint: Paint) -> Iterator[str]:
+    """The report for people."""
+    yield ""
+    yield paint(_QUESTIONS[0], "bold")
+    yield paint(_QUESTIONS[1], "dim")
+    for outcome in outcomes:
+        yield ""
+        yield from _heading(outcome, paint)
+        yield from _answers(outcome, paint)
+    yield ""
+    yield from _notes(outcomes, paint)
+    yield ""
+    yield paint("Is every message accounted for?", "bold")
+    for outcome in outcomes:
+        yield ""
+        yield from _check(outcome, paint, with_shape=len(outcomes) > 1)
+    yield ""
+    yield _verdict(outcomes, paint)
+    for remark in dict.fromkeys(remark for outcome in outcomes for remark in outcome.remarks):
+        yield ""
+        yield paint("Note: ", "bold") + remark
+    yield ""
+    yield from _files(plan, outcomes)
+
+
+def document(plan: Plan, outcomes: Sequence[Outcome]) -> str:
+    """The report for machines: one JSON object, durations in seconds, null for what is not known."""
+    answer = {
+        "ok": is_balanced(outcomes),
+        "rate": plan.rate,
+        "seconds": plan.seconds,
+        "python": platform.python_version(),
+        "output": str(plan.output),
+        "shapes": [_as_json(outcome) for outcome in outcomes],
+    }
+    return json.dumps(answer, indent=2, allow_nan=False)
+
+
+def is_balanced(outcomes: Sequence[Outcome]) -> bool:
+    """Whether every message is accounted for in all runs."""
+    return all(outcome.is_balanced for outcome in outcomes)
+
+
+def _heading(outcome: Outcome, paint: Paint) -> Iterator[str]:
+    yield paint(f"Shape {outcome.shape}", "bold") + f": {SHAPES[outcome.shape]}"
+    watched = "read by collectd every second" if outcome.collectd else "sampled by the demo"
+    yield paint(f"{outcome.published:,} messages, the spike took {outcome.spike_seconds:.1f} s; {watched}", "dim")
+
+
+def _answers(outcome: Outcome, paint: Paint) -> Iterator[str]:
+    rows = [*_ANSWERS, *(_answer(consumer) for consumer in outcome.consumers)]
+    yield from _ruled(list(aligned(rows)), len(_ANSWERS), paint)
+
+
+def _answer(consumer: ConsumerOutcome) -> tuple[str, ...]:
+    return (
+        consumer.name,
+        f"{consumer.peak_backlog:,}",
+        duration(consumer.peak_age),
+        "never" if consumer.caught_up_after is None else f"{consumer.caught_up_after:.1f} s",
+        *_percentiles(consumer.wait),
+        *_percentiles(consumer.processing),
+    )
+
+
+def _percentiles(times: Times | None) -> tuple[str, str]:
+    return (NOTHING, NOTHING) if times is None else (duration(times.p50), duration(times.p95))
+
+
+def _check(outcome: Outcome, paint: Paint, *, with_shape: bool) -> Iterator[str]:
+    rows = [_CHECK, *(_sum(consumer) for consumer in outcome.consumers)]
+    formatted = [line.rstrip() for line in aligned(rows)]
+    if with_shape:
+        yield f"Shape {outcome.shape}"
+    yield from _ruled(formatted[:1], 1, paint)
+    for line, consumer in zip(formatted[1:], outcome.consumers):
+        verdict = "OK" if consumer.is_balanced else f"MISMATCH ({_difference(consumer)})"
+        yield f"{_INDENT}{line}  {paint(verdict, 'good' if consumer.is_balanced else 'bad')}"
+
+
+def _sum(consumer: ConsumerOutcome) -> tuple[str, ...]:
+    parts = (consumer.processed, consumer.failed, consumer.invalid, consumer.dropped, consumer.left)
+    signs = "=++++"
+    return (consumer.name, f"{consumer.published:,}", *(f"{s} {n:,}" for s, n in zip(signs, parts)), "")
+
+
+def _difference(consumer: ConsumerOutcome) -> str:
+    missing = consumer.published - consumer.accounted_for
+    return f"{missing:,} are missing" if missing > 0 else f"{-missing:,} too many"
+
+
+def _ruled(formatted: Sequence[str], headers: int, paint: Paint) -> Iterator[str]:
+    """Indented, with a rule under the headers."""
+    for line in formatted[:headers]:
+        yield _INDENT + paint(line, "dim")
+    yield _INDENT + paint("─" * max(map(len, formatted)), "dim")
+    for line in formatted[headers:]:
+        yield _INDENT + line
+
+
+def _notes(outcomes: Sequence[Outcome], paint: Paint) -> Iterator[str]:
+    notes = [
+        "caught up after: from the end of the spike until the consumer was done with all of it",
+    ]
+    for outcome in outcomes:
+        notes += (note.format(unseen=outcome.unseen) for note in _NOTES[outcome.shape])
+    for note in notes:
+        yield _INDENT + paint(note, "dim")
+
+
+def _verdict(outcomes: Sequence[Outcome], paint: Paint) -> str:
+    if is_balanced(outcomes):
+        total = sum(consumer.published for outcome in outcomes for consumer in outcome.consumers)
+        return paint("OK", "good") + f": published = processed + failed + invalid + dropped + left, {total:,} times"
+    wrong = [f"{c.name} ({o.shape})" for o in outcomes for c in o.consumers if not c.is_balanced]
+    return paint("MISMATCH", "bad") + f": messages of {', '.join(wrong)} are not accounted for; see the hub's log"
+
+
+def _files(plan: Plan, outcomes: Sequence[Outcome]) -> Iterator[str]:
+    for picture in dict.fromkeys(picture for outcome in outcomes for picture in outcome.pictures):
+        yield f"Picture: {picture}"
+    yield f"Configuration, logs{', RRDs' if any(o.collectd for o in outcomes) else ''}: {plan.output}/"
+
+
+def _as_json(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "shape": outcome.shape,
+        "ok": outcome.is_balanced,
+        "published": outcome.published,
+        "spike_seconds": _rounded(outcome.spike_seconds),
+        "unseen_peak": outcome.unseen,
+        "collectd": outcome.collectd,
+        "pictures": [str(picture) for picture in outcome.pictures],
+        "remarks": outcome.remarks,
+        "consumers": [_consumer_as_json(consumer) for consumer in outcome.consumers],
+    }
+
+
+def _consumer_as_json(consumer: ConsumerOutcome) -> dict[str, Any]:
+    return {
+        "name": consumer.name,
+        "ok": consumer.is_balanced,
+        "published": consumer.published,
+        "processed": consumer.processed,
+        "failed": consumer.failed,
+        "invalid": consumer.invalid,
+        "dropped": consumer.dropped,
+        "left": consumer.left,
+        "peak_backlog": consumer.peak_backlog,
+        "peak_age": _rounded(consumer.peak_age),
+        "caught_up_after": _rounded(consumer.caught_up_after),
+        "wait": _times_as_json(consumer.wait),
+        "processing": _times_as_json(consumer.processing),
+    }
+
+
+def _times_as_json(times: Times | None) -> dict[str, float | None]:
+    return {"p50": _rounded(times.p50 if times else None), "p95": _rounded(times.p95 if times else None)}
+
+
+def _rounded(seconds: float | None) -> float | None:
+    """To a microsecond; what is not known is null, for JSON has no NaN."""
+    return None if seconds is None or math.isnan(seconds) else round(seconds, 6)
