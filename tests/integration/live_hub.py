@@ -40,7 +40,7 @@ class Monitoring(Consumer):
 
 def publish(endpoint: str) -> None:
     """Publish for ever."""
-    socket = zmq.Context.instance().socket(zmq.PUB)
+    socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PUB)
     socket.bind(endpoint)
     while True:
         socket.send_multipart([b"org.fedoraproject.prod.git.receive", b'{"msg": {}}'])

@@ -1,0 +1,365 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The enqueuer: receives, counts, routes; survives its source, and empties it before it ends."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from glasshub.dispatch import Routed, Shape, Station
+from glasshub.enqueuer import Enqueuer
+from glasshub.errors import SourceError
+from glasshub.logs import Repeats
+from glasshub.routing import Router
+from glasshub.sources import Batch
+from glasshub.stats import ConsumerRow, SegmentWriter
+from glasshub_stats import HubStats, read
+
+from ..fakes import PATIENCE, BlockingConsumer, MemorySource, RaisingConsumer, RecordingConsumer, frame, wait_until
+from .rig import Rig, Seat
+
+
+class Collecting(Shape):
+    """A shape that keeps what it is given."""
+
+    def _build(self, stations: Sequence[Station], segment: SegmentWriter, repeats: Repeats) -> None:
+        self.routed: list[Routed] = []
+
+    def dispatch(self, routed: Sequence[Routed]) -> None:
+        """Keep it."""
+        self.routed.extend(routed)
+
+
+class Bench:
+    """An enqueuer between a bus in memory and a shape that keeps everything."""
+
+    def __init__(self, path: Path, source: MemorySource, subscriptions: Sequence[Sequence[str]]) -> None:
+        rows = [ConsumerRow(str(index), 1, True) for index in range(len(subscriptions))]
+        self.source = source
+        self.segment = SegmentWriter(path, rows, name="bench", version="1", shape="threads", source="memory")
+        self.shape = Collecting([], self.segment)
+        self.enqueuer = Enqueuer(source, Router(subscriptions), self.shape, self.segment.enqueuer)
+
+    def hub(self) -> HubStats:
+        return read(str(self.segment.path)).hub
+
+    def end(self) -> None:
+        self.enqueuer.stop()
+        self.enqueuer.join(PATIENCE)
+        assert not self.enqueuer.is_alive()
+
+
+@contextmanager
+def running(path: Path, source: MemorySource, *subscriptions: Sequence[str]) -> Iterator[Bench]:
+    bench = Bench(path, source, subscriptions or [["org."]])
+    bench.enqueuer.start()
+    try:
+        assert bench.enqueuer.opened.wait(PATIENCE)
+        yield bench
+    finally:
+        bench.end()
+        bench.segment.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "bench.stats"
+
+
+def test_messages_reach_the_shape_in_order_with_those_who_want_them(path: Path) -> None:
+    source = MemorySource()
+    first, second = frame(1, b"org.git"), frame(2, b"com.x")
+
+    with running(path, source, ["org."], ["org.git", "com."]) as bench:
+        source.put(first, second)
+        source.wait_until_idle()
+
+        assert bench.shape.routed == [(first, (0, 1)), (second, (1,))]
+    assert source.prefixes == [b"com.", b"org."]
+
+
+def test_messages_and_bytes_are_counted(path: Path) -> None:
+    source = MemorySource()
+
+    with running(path, source) as bench:
+        source.put(frame(b"12345", b"org.a"), frame(b"", b"org.b"))
+        source.put(frame(b"1", b"org.c"), malformed=2, size=1000)
+        source.wait_until_idle()
+        hub = bench.hub()
+
+    assert (hub.received, hub.received_bytes, hub.malformed, hub.unrouted) == (5, 1015, 2, 0)
+
+
+def test_a_topic_that_is_not_utf8_is_malformed_and_nobody_gets_it(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = MemorySource()
+
+    with running(path, source, ["*"]) as bench:
+        source.put(frame(1, b"\xff"), frame(2, b"org.a"))
+        source.wait_until_idle()
+        hub = bench.hub()
+
+    assert (hub.received, hub.malformed, hub.unrouted) == (2, 1, 0)
+    assert [interested for _, interested in bench.shape.routed if interested] == [(0,)]
+    assert [record.getMessage() for record in caplog.records] == [
+        "1 malformed messages: not one topic in UTF-8 and one body"
+    ]
+
+
+def test_a_batch_of_nothing_but_malformed_messages_is_counted(path: Path) -> None:
+    source = MemorySource()
+
+    with running(path, source) as bench:
+        source.put(malformed=3, size=30)
+        source.wait_until_idle()
+        hub = bench.hub()
+
+    assert (hub.received, hub.received_bytes, hub.malformed) == (3, 30, 3)
+
+
+def test_a_flood_of_malformed_messages_is_logged_once(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = MemorySource()
+
+    with running(path, source) as bench:
+        for _ in range(50):
+            source.put(malformed=1)
+        source.wait_until_idle()
+        hub = bench.hub()
+
+    assert hub.malformed == 50
+    assert len(caplog.records) == 1
+
+
+def test_a_message_that_nobody_wants_is_unrouted(path: Path) -> None:
+    source = MemorySource()
+
+    with running(path, source) as bench:
+        source.put(frame(1, b"com."), frame(2, b"org.a"), frame(3, b"org"))
+        source.wait_until_idle()
+        hub = bench.hub()
+
+    assert (hub.received, hub.malformed, hub.unrouted) == (3, 0, 2)
+
+
+def test_the_source_is_opened_used_and_closed_in_the_enqueuers_thread(path: Path) -> None:
+    """A zeromq socket belongs to one thread."""
+    source = MemorySource()
+
+    with running(path, source) as bench:
+        source.wait_until_idle()
+
+    assert source.calls == ["open", "close"]
+    assert source.threads == {bench.enqueuer}
+
+
+def test_a_source_that_fails_is_tried_again_and_counted(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = MemorySource()
+    source.fail(SourceError("the bus is away"))
+    source.put(frame(1))
+
+    with running(path, source) as bench:
+        source.wait_until_idle()
+        hub = bench.hub()
+
+    assert hub.source_errors == 1
+    assert [message.body for message, _ in bench.shape.routed] == [b"1"]
+    assert bench.enqueuer.error is None
+    assert [record.getMessage() for record in caplog.records] == ["the bus is away: trying again"]
+
+
+def test_a_source_that_fails_for_ever_is_not_asked_in_a_spin(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = MemorySource()
+    for _ in range(10_000):
+        source.fail(SourceError("no"))
+    started = time.monotonic()
+
+    with running(path, source) as bench:
+        wait_until(lambda: len(source.limits) >= 3, "it is tried again")
+        tries, took = len(source.limits), time.monotonic() - started
+    hub = bench.hub()
+
+    assert tries <= 2 + took / 0.1
+    assert hub.source_errors >= 3
+    assert len(caplog.records) == 1
+
+
+def test_a_stop_is_heard_while_a_failing_source_is_waited_for(path: Path) -> None:
+    source = MemorySource()
+    source.fail(SourceError("no"))
+
+    with running(path, source) as bench:
+        wait_until(lambda: source.limits, "it has failed")
+
+    assert bench.enqueuer.error is None
+
+
+def test_what_is_in_the_source_at_a_stop_is_received(path: Path) -> None:
+    source = MemorySource()
+    bench = Bench(path, source, [["org."]])
+    bench.enqueuer.stop()
+    for number in range(700):
+        source.put(frame(number))
+
+    bench.enqueuer.start()
+    bench.enqueuer.join(PATIENCE)
+    bench.segment.close()
+
+    assert [message.body for message, _ in bench.shape.routed] == [b"%d" % number for number in range(700)]
+    assert bench.hub().received == 700
+    assert source.calls == ["open", "close"]
+
+
+def test_a_bus_that_never_falls_silent_does_not_keep_the_enqueuer_from_ending(path: Path) -> None:
+    class Endless(MemorySource):
+        def receive(self, timeout: float, limit: int) -> Batch:
+            return Batch([frame(1)], 0, 1)
+
+    with running(path, Endless()) as bench:
+        wait_until(lambda: bench.hub().received, "messages come")
+
+    assert not bench.enqueuer.is_alive()
+
+
+def test_no_more_is_received_at_once_than_the_shape_wants(path: Path) -> None:
+    source = MemorySource()
+    source.put(*[frame(number) for number in range(5)])
+    bench = Bench(path, source, [["org."]])
+    bench.shape.batch = 2
+
+    bench.enqueuer.start()
+    source.wait_until_idle()
+    bench.end()
+    bench.segment.close()
+
+    assert set(source.limits) == {2}
+    assert len(bench.shape.routed) == 5
+
+
+def test_the_heartbeat_moves_on_a_quiet_bus(path: Path) -> None:
+    source = MemorySource()
+
+    with running(path, source) as bench:
+        source.wait_until_idle()
+        first = bench.hub().enqueuer_heartbeat_ns
+        wait_until(lambda: bench.hub().enqueuer_heartbeat_ns > first, "it goes round its loop")
+        age = bench.hub().enqueuer_age
+
+    assert 0 <= age < PATIENCE
+
+
+def test_the_state_of_the_source_is_published(path: Path) -> None:
+    source = MemorySource()
+
+    with running(path, source) as bench:
+        source.now = replace(source.now, endpoints=3, connected=2, disconnects=7)
+        wait_until(lambda: bench.hub().disconnects == 7, "the state is published")
+        hub = bench.hub()
+
+    assert (hub.endpoints, hub.connected) == (3, 2)
+
+
+def test_a_source_that_cannot_be_opened_ends_the_enqueuer_with_its_error(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    refusal = SourceError("no such endpoint")
+    source = MemorySource(refuses=refusal)
+
+    with running(path, source) as bench:
+        bench.enqueuer.join(PATIENCE)
+
+    assert bench.enqueuer.error is refusal
+    assert source.calls == ["open"]
+    assert caplog.records == []  # the hub says it, once
+
+
+def test_an_enqueuer_that_dies_says_so_and_closes_its_source(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = MemorySource()
+    source.fail(ZeroDivisionError())
+
+    with running(path, source) as bench:
+        bench.enqueuer.join(PATIENCE)
+
+    assert isinstance(bench.enqueuer.error, ZeroDivisionError)
+    assert source.calls == ["open", "close"]
+    assert [record.levelno for record in caplog.records] == [logging.CRITICAL]
+
+
+def test_a_stopped_enqueuer_has_no_error(path: Path) -> None:
+    with running(path, MemorySource()) as bench:
+        pass
+
+    assert bench.enqueuer.error is None
+    assert bench.enqueuer.daemon
+
+
+def test_a_source_that_does_not_acknowledge_costs_no_completion(path: Path) -> None:
+    source = MemorySource()
+
+    with running(path, source) as bench:
+        source.put(frame(1))
+        source.wait_until_idle()
+
+    assert [message.completion for message, _ in bench.shape.routed] == [None]
+
+
+def test_a_message_that_nobody_gets_is_acknowledged_at_once(path: Path) -> None:
+    source = MemorySource(acknowledges=True)
+    unrouted, malformed, wanted = frame(1, b"com."), frame(2, b"org.\xff"), frame(3, b"org.a")
+
+    with running(path, source):
+        source.put(unrouted, malformed, wanted)
+        source.wait_until_idle()
+
+    assert source.acknowledged == [unrouted, malformed]
+
+
+@pytest.mark.parametrize("shape", ["inline", "shared", "threads"])
+def test_a_bus_is_told_once_when_the_last_consumer_has_finished(shape: str, path: Path) -> None:
+    source = MemorySource(acknowledges=True)
+    frames = [frame(number) for number in range(200)]
+    consumers = [RecordingConsumer(), RaisingConsumer(ValueError), RecordingConsumer(["com."])]
+    rig = Rig(path, shape, [Seat(str(index), consumer) for index, consumer in enumerate(consumers)])
+    enqueuer = Enqueuer(source, Router([consumer.topics for consumer in consumers]), rig.shape, rig.segment.enqueuer)
+    rig.shape.start()
+    enqueuer.start()
+
+    source.put(*frames)
+    source.wait_until_idle()
+    enqueuer.stop()
+    enqueuer.join(PATIENCE)
+    rig.finish()
+    rig.segment.close()
+
+    assert sorted(source.acknowledged, key=frames.index) == frames
+    assert len(source.acknowledged) == 200
+
+
+def test_a_bus_is_not_told_of_messages_that_a_stop_left(path: Path) -> None:
+    source = MemorySource(acknowledges=True)
+    frames = [frame(number) for number in range(3)]
+    with BlockingConsumer() as consumer:
+        rig = Rig(path, "threads", [Seat("slow", consumer), Seat("quick", RecordingConsumer())])
+        enqueuer = Enqueuer(source, Router([[""], [""]]), rig.shape, rig.segment.enqueuer)
+        rig.shape.start()
+        enqueuer.start()
+        source.put(*frames)
+        consumer.wait_for(1)
+        enqueuer.stop()
+        enqueuer.join(PATIENCE)
+        rig.shape.stop()
+    assert rig.shape.join(PATIENCE)
+    rig.segment.close()
+
+    assert source.acknowledged == frames[:1]
+    assert rig.stats(0).backlog == 2
+
+
+def test_the_enqueuers_thread_has_a_name(path: Path) -> None:
+    with running(path, MemorySource()):
+        assert "enqueuer" in [thread.name for thread in threading.enumerate()]
