@@ -26,6 +26,9 @@ S = TypeVar("S")
 
 DEFAULT = "default"
 
+#: What libzmq takes for a number at the most.
+_MOST = 2**31 - 1
+
 #: It becomes part of file names and of collectd's plugin instance.
 _NAME = r"[A-Za-z0-9_:@-][A-Za-z0-9_.:@-]{0,63}"
 
@@ -188,6 +191,7 @@ class ConfigBuilder:
         Raises:
             ConfigError: The key is unknown, or the value is of another type.
         """
+        _known(key, [f.name for f in fields(SECTIONS[section])], "key", origin=origin, where=f"{section}.{key}")
         self._values[section][key] = _checked(SECTIONS[section], f"{section}.{key}", key, value, origin=origin)
         self._origins[f"{section}.{key}"] = origin
 
@@ -198,6 +202,7 @@ class ConfigBuilder:
             ConfigError: The key is unknown, or the value is of another type.
         """
         dotted = f"consumers.{name}.{key}"
+        _known(key, [file_key(f.name) for f in fields(ConsumerSection)], "key", origin=origin, where=dotted)
         attribute = _FILE_KEYS.get(key, key)
         checked = _checked(ConsumerSection, dotted, attribute, value, origin=origin)
         self._consumers.setdefault(name, {})[attribute] = checked
@@ -241,9 +246,9 @@ def file_key(attribute: str) -> str:
 
 
 def _checked(section: type[Any], dotted: str, key: str, value: Any, *, origin: str) -> Any:
-    hints = get_type_hints(section)
-    _known(key, [file_key(name) if name != key else name for name in hints], "key", origin=origin, where=dotted)
-    wanted = hints[key]
+    wanted = get_type_hints(section)[key]
+    if not _is_text(value):
+        raise ConfigError(f"{dotted} must be UTF-8, not {value!r}", origin=origin)
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if wanted == tuple[str, ...]:
@@ -256,6 +261,17 @@ def _checked(section: type[Any], dotted: str, key: str, value: Any, *, origin: s
     if type(value) is not wanted:
         raise ConfigError(f"{dotted} must be {_article(wanted)}, not {value!r}", origin=origin)
     return value
+
+
+def _is_text(value: Any) -> bool:
+    """Whether its strings can be encoded: an argument of a command line need not be."""
+    try:
+        for item in value if isinstance(value, (list, tuple)) else (value,):
+            if isinstance(item, str):
+                item.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _known(word: str, valid: list[str], what: str, *, origin: str, where: str = "") -> None:
@@ -278,10 +294,14 @@ def _check(config: Config, origins: Mapping[str, str]) -> None:
     for holds, key, complaint in (
         (re.fullmatch(_NAME, config.hub.name), "hub.name", "1 to 64 of the characters A-Za-z0-9_.:@-"),
         (config.hub.drain_timeout >= 0, "hub.drain_timeout", "0 seconds or more"),
-        (config.hub.switch_interval > 0, "hub.switch_interval", "more than 0 seconds"),
-        (config.zmq.receive_high_water_mark >= 0, "zmq.receive_high_water_mark", "0 or more"),
-        (config.zmq.reconnect_interval >= 0, "zmq.reconnect_interval", "0 seconds or more"),
-        (config.zmq.reconnect_interval_max >= 0, "zmq.reconnect_interval_max", "0 seconds or more"),
+        (1e-6 <= config.hub.switch_interval <= 1, "hub.switch_interval", "0.000001 to 1 second"),
+        (0 <= config.zmq.receive_high_water_mark <= _MOST, "zmq.receive_high_water_mark", f"0 to {_MOST}"),
+        (-1 <= config.zmq.tcp_keepalive <= 1, "zmq.tcp_keepalive", "1, 0 or -1"),
+        (-1 <= config.zmq.tcp_keepalive_idle <= _MOST, "zmq.tcp_keepalive_idle", f"-1 to {_MOST}"),
+        (-1 <= config.zmq.tcp_keepalive_interval <= _MOST, "zmq.tcp_keepalive_interval", f"-1 to {_MOST}"),
+        (-1 <= config.zmq.tcp_keepalive_count <= _MOST, "zmq.tcp_keepalive_count", f"-1 to {_MOST}"),
+        (0 <= config.zmq.reconnect_interval <= 1e6, "zmq.reconnect_interval", "0 to 1000000 seconds"),
+        (0 <= config.zmq.reconnect_interval_max <= 1e6, "zmq.reconnect_interval_max", "0 to 1000000 seconds"),
         (re.fullmatch("[0-7]{3,4}", config.stats.mode), "stats.mode", "an octal mode such as 0640"),
         (re.fullmatch("[0-7]{3,4}", config.stats.socket_mode), "stats.socket_mode", "an octal mode such as 0660"),
         (

@@ -96,7 +96,7 @@ class FedmsgConfigFiles:
     def _converted(self, key: str, convert: Callable[[Any], Any]) -> Any:
         try:
             return convert(self.values[key])
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise ConfigError(f"{key} = {self.values[key]!r} is not a number", origin=self.origins[key]) from None
 
     def _endpoints(self) -> Iterator[str]:
@@ -104,6 +104,10 @@ class FedmsgConfigFiles:
         if not isinstance(endpoints, dict):
             raise ConfigError(f"endpoints must be a dict of lists, not {endpoints!r}", origin=self.origins["endpoints"])
         for of_one_service in endpoints.values():
+            if not isinstance(of_one_service, (str, list, tuple)):
+                raise ConfigError(
+                    f"endpoints must be a dict of lists, not of {of_one_service!r}", origin=self.origins["endpoints"]
+                )
             yield from [of_one_service] if isinstance(of_one_service, str) else of_one_service
 
 
@@ -121,8 +125,9 @@ def _run(file: Path) -> Mapping[str, Any]:
     except OSError as error:
         raise ConfigError(f"cannot read fedmsg's configuration: {error.strerror}", origin=str(file)) from None
     except SyntaxError as error:
-        raise ConfigError(f"this is not Python: {error.msg}", origin=f"{file}:{error.lineno}") from None
-    except Exception as error:
+        place = f"{file}:{error.lineno}" if error.lineno else str(file)
+        raise ConfigError(f"this is not Python: {error.msg}", origin=place) from None
+    except (Exception, SystemExit) as error:
         raise ConfigError(f"this file cannot be run: {type(error).__name__}: {error}", origin=str(file)) from None
     if not isinstance(config, dict):
         raise ConfigError('the file defines no dict named "config"', origin=str(file))
