@@ -85,6 +85,7 @@ All of it is what consumers of fedmsg find as `hub.config`.
 | 1 | could not start, or a thread of the hub died: one line on standard error says why |
 | 2 | the command line or the configuration is wrong: one line says what, where, and what to do |
 | 4 | stopped as it was told to, but messages were left undone; the log says how many of which consumer |
+| 141 | whoever read the output has gone |
 
 ## Signals
 
@@ -107,7 +108,7 @@ def metrics() -> str:
     for title, table in parts:
         text += f"\n## {title}\n\n" + _table(
             ("metric", "kind", "unit", "written by", "meaning"),
-            ((f"`{m.name}`", m.kind, m.unit or "-", m.writer, m.help) for m in table if m.kind != schema.GUARD),
+            ((f"`{m.name}`", m.kind, m.unit or "-", m.writer, m.help) for m in table),
         )
     return text + _histograms()
 

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Sequence
 
@@ -14,6 +16,7 @@ from . import config, demo, run, stats
 #: Exit codes, documented in docs/configuration.md.
 EXIT_ERROR = 1
 EXIT_USAGE = 2
+EXIT_UNREAD = 141  # as a shell reports SIGPIPE
 
 _COMMANDS = (run, config, stats, demo)
 
@@ -32,11 +35,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for command in _COMMANDS:
         command.add_parser(commands)
     options = parser.parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # what the terminal cannot show costs no traceback
     try:
-        return int(options.func(options))
+        code = int(options.func(options))
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read along has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_UNREAD
     except ConfigError as error:
         print(f"glasshub: {error}", file=sys.stderr)
         return EXIT_USAGE
     except HubError as error:
         print(f"glasshub: {error}", file=sys.stderr)
         return EXIT_ERROR
+    return code

@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> int:
     print("\n".join(_lines(config)))
     named = named_consumers(options)
     if named:
-        print(f"\n# The command line names the consumers that run: {', '.join(named)}")
+        print(f"\n# The command line names the consumers that run: {_on_one_line(', '.join(named))}")
     return 0
 
 
@@ -45,4 +45,8 @@ def _values(config: Config, prefix: str, section: Any) -> Iterator[str]:
     for field in fields(section):
         key = file_key(field.name)
         setting = f"{key} = {as_toml(getattr(section, field.name))}"
-        yield f"{setting:<44} # {config.origins.get(f'{prefix}.{key}', DEFAULT)}"
+        yield f"{setting:<44} # {_on_one_line(config.origins.get(f'{prefix}.{key}', DEFAULT))}"
+
+
+def _on_one_line(text: str) -> str:
+    return text if text.isprintable() else as_toml(text)

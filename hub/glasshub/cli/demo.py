@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import math
 import os
 import sys
@@ -50,14 +49,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(options: argparse.Namespace) -> int:
     """Run the demo."""
-    try:
-        return _run(options)
-    except BrokenPipeError:  # whoever read along has gone; by now every process has been stopped
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_INTERRUPTED
-
-
-def _run(options: argparse.Namespace) -> int:
     # Not at the top: no other command shall pay for loading the demo.
     from ..demo import report
     from ..demo.plan import Plan
@@ -65,8 +56,6 @@ def _run(options: argparse.Namespace) -> int:
     from ..demo.series import run_series
     from ..demo.text import Paint
 
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal without block characters costs no traceback
     plan = Plan(
         shapes=tuple(SHAPES) if options.shape == "all" else (options.shape,),
         rate=options.rate,

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import io
 import math
 import os
 import shutil
@@ -56,11 +55,9 @@ def run(options: argparse.Namespace, *, sleep: Callable[[float], None] = time.sl
     Returns:
         0; 1 when the named segment, or at the beginning any, cannot be read.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a name that the terminal cannot show costs no traceback
     try:
         return _shown(options, sleep)
-    except (KeyboardInterrupt, BrokenPipeError):  # the usual ends of a watch
+    except KeyboardInterrupt:  # the usual end of a watch
         return 0
 
 
