@@ -69,10 +69,19 @@ class NativeConsumer:
     def __init__(self, consumer: Consumer, topics: tuple[str, ...] = ()) -> None:
         """Take the consumer, and topics that the configuration sets instead of its own."""
         self._consume = consumer.consume
-        self.topics = topics or consumer.topics
+        self.topics = topics or _topics_of(consumer)
         self.close = consumer.close
 
     def handle(self, frame: Frame) -> Outcome:
         """See `BoundConsumer.handle`."""
         self._consume(decode(frame))
         return _PROCESSED
+
+
+def _topics_of(consumer: Consumer) -> tuple[str, ...]:
+    """Its topics; a lone string, which is easily written by mistake, is one topic and not one for each letter."""
+    found: Any = consumer.topics
+    topics = (found,) if isinstance(found, str) else tuple(found)
+    if not all(isinstance(topic, str) for topic in topics):
+        raise TypeError(f"topics must be strings, not {found!r}")
+    return topics

@@ -260,5 +260,5 @@ def _close(member: Member) -> None:
     assert member.consumer is not None
     try:
         member.consumer.close()
-    except Exception:
+    except (Exception, SystemExit):
         logger.exception("%s: close() failed", member.name)

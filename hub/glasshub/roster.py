@@ -7,7 +7,9 @@ show it.
 
 from __future__ import annotations
 
+import functools
 import importlib
+import itertools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ from .compat.fedmsg_config import FedmsgConfigFiles
 from .compat.moksha import MokshaHub, is_moksha_consumer, require_moksha
 from .config import Config, ConsumerSection
 from .consumer import BoundConsumer, Consumer, NativeConsumer
-from .errors import ConfigError, HubError
+from .errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
@@ -60,52 +62,52 @@ class Roster:
         Raises:
             HubError: fedmsg's configuration or packages are not usable.
         """
-        return [Member(name, section, self._built(name, section, load, stop)) for name, section, load in self._wanted()]
+        return [Member(name, section, self._built(name, section, stop)) for name, section in self._wanted()]
 
-    def _wanted(self) -> Iterator[tuple[str, ConsumerSection, Callable[[], Any]]]:
+    def _wanted(self) -> Iterator[tuple[str, ConsumerSection]]:
         names: set[str] = set()
-        for location in self._only:
+        for location in dict.fromkeys(self._only):
             name, section = self._section_of(location)
-            yield _unused(name, location, names), section, _loader(location)
+            yield _unused(name, location, names), section
         if self._only:
             return
         for name, section in self._config.consumers.items():
             names.add(name)
-            yield name, section, _loader(section.location)
-        for point in self._entry_points():
-            location = _location(point)
-            yield _unused(point.attr, location, names), ConsumerSection(location=location), point.load
+            yield name, section
+        for location in self._declared():
+            yield _unused(_class_name(location), location, names), ConsumerSection(location=location)
 
     def _section_of(self, location: str) -> tuple[str, ConsumerSection]:
         """What the configuration says of a consumer that is named on the command line, and calls it."""
         for name, section in self._config.consumers.items():
             if section.location == location:
                 return name, section
-        return location.rpartition(":")[2], ConsumerSection(location=location)
+        return _class_name(location), ConsumerSection(location=location)
 
-    def _entry_points(self) -> Iterable[EntryPoint]:
+    def _declared(self) -> list[str]:
+        """The consumers that installed packages declare, and no section configures; each once."""
         if not self._config.hub.entry_points:
             return []
         groups = [NATIVE_GROUP, *([MOKSHA_GROUP] if self._config.fedmsg.config else [])]
+        declared = dict.fromkeys(_location(point) for group in groups for point in _of_group(group))
         configured = {section.location for section in self._config.consumers.values()}
-        found = [point for group in groups for point in _of_group(group)]
-        return [point for point in found if _location(point) not in configured]
+        return [location for location in declared if location not in configured]
 
-    def _built(
-        self, name: str, section: ConsumerSection, load: Callable[[], Any], stop: Callable[[], None]
-    ) -> BoundConsumer | None:
+    def _built(self, name: str, section: ConsumerSection, stop: Callable[[], None]) -> BoundConsumer | None:
         try:
-            cls = load()
-        except (ImportError, AttributeError, ValueError) as error:
+            cls = _loaded(section.location)
+        except ImportError as error:
             logger.error("%s: cannot load %s: %s", name, section.location, error)
             return None
-        except Exception:
+        except (Exception, SystemExit):
             logger.exception("%s: importing %s failed", name, section.location)
             return None
+        construct = self._constructor(cls, section, stop)
+        if construct is None:
+            logger.error("%s: %r is neither a glasshub.Consumer nor a consumer of fedmsg or Moksha", name, cls)
+            return None
         try:
-            consumer = self._bound(cls, section, stop)
-        except HubError:
-            raise
+            consumer = construct()
         except (Exception, SystemExit):
             logger.exception("%s: its constructor failed: it will not run", name)
             return None
@@ -116,14 +118,17 @@ class Roster:
             return None
         return consumer
 
-    def _bound(self, cls: Any, section: ConsumerSection, stop: Callable[[], None]) -> BoundConsumer | None:
+    def _constructor(
+        self, cls: Any, section: ConsumerSection, stop: Callable[[], None]
+    ) -> Callable[[], BoundConsumer | None] | None:
+        """What builds a consumer of this class; None if it is no consumer. Errors of ours are raised here."""
         if isinstance(cls, type) and issubclass(cls, Consumer):
-            return NativeConsumer(cls(section.settings), section.topics)
+            return lambda: NativeConsumer(cls(section.settings), section.topics)
         if isinstance(cls, type) and is_moksha_consumer(cls):
             if section.topics:
                 raise ConfigError(f"{section.location}: a consumer of fedmsg sets its topics itself")
-            return self._moksha_hub(stop).build(cls)
-        raise TypeError(f"{cls!r} is neither a glasshub.Consumer nor a consumer of fedmsg or Moksha")
+            return functools.partial(self._moksha_hub(stop).build, cls)
+        return None
 
     def _moksha_hub(self, stop: Callable[[], None]) -> MokshaHub:
         if self._moksha is None:
@@ -140,27 +145,37 @@ class Roster:
 
 def _location(point: EntryPoint) -> str:
     """Its class, without the extras that an entry point may ask for behind it."""
-    return f"{point.module}:{point.attr}"
+    return ":".join(part.strip() for part in point.value.partition("[")[0].split(":"))
 
 
-def _loader(location: str) -> Callable[[], Any]:
-    def load() -> Any:
-        module, colon, name = location.partition(":")
-        if not (module and colon and name):
-            raise ValueError("a consumer is named as module:Class")
-        try:
-            return getattr(importlib.import_module(module), name)
-        except AttributeError:
-            raise AttributeError(f"module {module!r} has no {name!r}") from None
-
-    return load
+def _class_name(location: str) -> str:
+    return location.rpartition(":")[2]
 
 
-def _unused(short: str, location: str, names: set[str]) -> str:
-    """The class's own name, or the whole location if another consumer has that."""
-    name = location.replace(":", ".") if short in names else short
-    names.add(name)
-    return name
+def _loaded(location: str) -> Any:
+    """The class at that location.
+
+    Raises:
+        ImportError: It is none, or there is none.
+        Exception: Importing its module did.
+    """
+    module_name, colon, name = location.partition(":")
+    if not (module_name and colon and name):
+        raise ImportError("a consumer is named as module:Class")
+    found = importlib.import_module(module_name)
+    try:
+        return functools.reduce(getattr, name.split("."), found)
+    except AttributeError:
+        raise ImportError(f"module {module_name!r} has no {name!r}") from None
+
+
+def _unused(name: str, location: str, names: set[str]) -> str:
+    """That name; or the whole location if another consumer has it already, with a number if that is taken, too."""
+    dotted = location.replace(":", ".")
+    numbered = (f"{dotted}-{number}" for number in itertools.count(2))
+    unused = next(candidate for candidate in itertools.chain([name, dotted], numbered) if candidate not in names)
+    names.add(unused)
+    return unused
 
 
 def _of_group(group: str) -> Iterable[EntryPoint]:

@@ -92,13 +92,14 @@ class MokshaHub:
             raise
         if not getattr(consumer, "_initialized", False):
             return None
-        self.consumers.append(consumer)
         subscriptions = [
             (topic, callback)
             for topic, callbacks in self.topics.items()
             for callback in callbacks[len(before.get(topic, ())) :]
         ]
-        return MokshaConsumer(consumer, subscriptions, strict=self._strict)
+        bound = MokshaConsumer(consumer, subscriptions, strict=self._strict)
+        self.consumers.append(consumer)
+        return bound
 
 
 class MokshaConsumer:

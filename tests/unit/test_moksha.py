@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Consumers of fedmsg and Moksha run as they are, and what they say of a message is understood."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from typing import Any
+
+import pytest
+
+from glasshub.compat.moksha import BusMessage, MokshaConsumer, MokshaHub, is_moksha_consumer, require_moksha
+from glasshub.consumer import Consumer
+from glasshub.errors import HubError, MessageError
+from glasshub.stats import Outcome
+
+from ..fakes import frame
+
+pytest.importorskip("fedmsg.consumers")
+from fedmsg.consumers import FedmsgConsumer
+from fedmsg.consumers.dummy import DummyConsumer
+
+from . import old_consumers as old
+
+BODY = '{"topic": "org.old", "msg": {"user": "ralph"}, "msg_id": "2014-1"}'
+DECODED = {"topic": "org.old", "msg": {"user": "ralph"}, "msg_id": "2014-1"}
+
+
+def hub(*, strict: bool = False, **more: Any) -> MokshaHub:
+    return MokshaHub({**old.CONFIG, **more}, strict=strict, stop=lambda: None)
+
+
+def built(cls: type, *, strict: bool = False, **more: Any) -> tuple[MokshaConsumer, Any]:
+    """The consumer as the hub sees it, and as its author does."""
+    bound = hub(strict=strict, **more).build(cls)
+    assert bound is not None
+    return bound, bound._consumer
+
+
+def test_consumers_of_fedmsg_and_moksha_are_told_from_others() -> None:
+    found = [is_moksha_consumer(cls) for cls in (FedmsgConsumer, DummyConsumer, old.Old, old.Plain, Consumer, dict)]
+
+    assert found == [True, True, True, True, False, False]
+
+
+def test_a_message_that_was_consumed_is_processed() -> None:
+    bound, consumer = built(old.Old)
+
+    assert bound.handle(frame(BODY, topic=b"org.old.x")) is Outcome.PROCESSED
+    assert consumer.seen == [{"topic": "org.old.x", "body": DECODED}]
+
+
+def test_fedmsgs_own_dummy_runs() -> None:
+    bound, _ = built(DummyConsumer)
+
+    assert bound.topics == ("org.fedoraproject*",)
+    assert bound.handle(frame(BODY, topic=b"org.fedoraproject.prod.git.receive")) is Outcome.PROCESSED
+
+
+def test_a_consumer_that_raises_has_failed(caplog: pytest.LogCaptureFixture) -> None:
+    """Moksha logs the traceback."""
+    bound, _ = built(old.Failing)
+
+    assert bound.handle(frame(BODY, topic=b"org.old")) is Outcome.FAILED
+    assert "no such rule" in caplog.text
+
+
+def test_a_message_that_fedmsgs_validation_refuses_is_invalid() -> None:
+    bound, consumer = built(old.Signed)
+
+    assert bound.handle(frame(BODY, topic=b"org.old.not.that.of.the.body")) is Outcome.INVALID
+    assert consumer.seen == []
+
+
+def test_the_consumer_decides_whether_it_validates() -> None:
+    """The global setting is for those that do not say."""
+    bound, consumer = built(old.Old, validate_signatures=True)
+
+    assert bound.handle(frame(BODY, topic=b"org.old.not.that.of.the.body")) is Outcome.PROCESSED
+    assert len(consumer.seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "decoded"),
+    [
+        ('{"a": 1}', {"topic": "org.old", "msg": {"a": 1}}),
+        ("[1, 2]", {"topic": "org.old", "msg": [1, 2]}),
+        ("3", {"topic": "org.old", "msg": 3}),
+        ("no json", {"topic": "org.old", "msg": "no json"}),
+        ("", {"topic": "org.old", "msg": ""}),
+        ('"é🐍"', {"topic": "org.old", "msg": "é🐍"}),
+    ],
+)
+def test_a_body_of_another_form_gets_the_form_that_fedmsg_gives_it(body: str, decoded: object) -> None:
+    bound, consumer = built(old.Old)
+
+    assert bound.handle(frame(body.encode(), topic=b"org.old")) is Outcome.PROCESSED
+    assert consumer.seen == [{"topic": "org.old", "body": decoded}]
+
+
+def test_a_plain_consumer_of_moksha_gets_the_body_as_it_is() -> None:
+    bound, consumer = built(old.Plain)
+
+    assert bound.handle(frame("[1]", topic=b"org.plain")) is Outcome.PROCESSED
+    assert consumer.seen == [{"topic": "org.plain", "body": [1]}]
+
+
+def test_a_consumer_that_decodes_for_itself_gets_the_text() -> None:
+    bound, consumer = built(old.Undecoded)
+
+    assert bound.handle(frame(BODY, topic=b"org.old.x")) is Outcome.PROCESSED
+    (message,) = consumer.seen
+    assert isinstance(message, BusMessage)
+    assert (message.topic, message.body) == ("org.old.x", BODY)
+    assert repr(message) == f"<BusMessage topic='org.old.x' body={BODY!r}>"
+
+
+def test_consumers_cannot_change_each_others_messages() -> None:
+    both = [built(old.Old) for _ in range(2)]
+    message = frame(BODY, topic=b"org.old")
+
+    for bound, consumer in both:
+        bound.handle(message)
+        assert consumer.seen == [{"topic": "org.old", "body": DECODED}]
+        consumer.seen[0]["body"].clear()
+
+
+def test_topics_are_those_that_were_subscribed_to() -> None:
+    bound, _ = built(old.Several)
+
+    assert bound.topics == ("org.a.*", "org.a.b", "com.c")
+
+
+@pytest.mark.parametrize("topic", [b"org.a.b", b"org.a.", b"com.cx", b"org.a.b.c"])
+def test_a_message_that_several_topics_match_is_consumed_once(topic: bytes) -> None:
+    bound, consumer = built(old.Several)
+
+    bound.handle(frame(BODY, topic=topic))
+
+    assert len(consumer.seen) == 1
+
+
+def test_with_strict_a_topic_is_the_whole_topic() -> None:
+    bound, consumer = built(old.Several, strict=True)
+
+    for topic in (b"org.a.b", b"org.a.b.c", b"com.c", b"org.a.", b"org.a.x"):
+        bound.handle(frame(BODY, topic=topic))
+
+    assert [message["topic"] for message in consumer.seen] == ["org.a.b", "com.c", "org.a."]
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"), [(True, Outcome.PROCESSED), (False, Outcome.FAILED), (None, Outcome.INVALID)]
+)
+def test_every_callback_of_a_consumer_is_called_and_the_worst_answer_counts(
+    monkeypatch: pytest.MonkeyPatch, answer: object, outcome: Outcome
+) -> None:
+    monkeypatch.setattr(old.TwoCallbacks, "answer", answer)
+    bound, consumer = built(old.TwoCallbacks)
+
+    assert bound.handle(frame(BODY, topic=b"org.old")) is outcome
+    assert len(consumer.seen) == len(consumer.calls) == 1
+
+
+def test_a_failure_outweighs_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(old.TwoCallbacks, "answer", None)
+    monkeypatch.setattr(old.TwoCallbacks, "consume", old.Failing.consume)
+    bound, _ = built(old.TwoCallbacks)
+
+    assert bound.handle(frame(BODY, topic=b"org.old")) is Outcome.FAILED
+
+
+@pytest.mark.parametrize("cls", [old.Old, old.Plain, old.Undecoded])
+def test_a_body_that_is_not_utf8_is_a_message_error(cls: type) -> None:
+    bound, consumer = built(cls)
+
+    with pytest.raises(MessageError, match=r"^the body of b'org\.plain' is not UTF-8: "):
+        bound.handle(frame(b'{"a": "\xff"}', topic=b"org.plain"))
+
+    assert consumer.seen == []
+
+
+def test_consumers_see_fedmsgs_configuration_and_moksha_works_in_the_calling_thread() -> None:
+    threads = threading.active_count()
+
+    _, consumer = built(old.Old, colour="blue")
+
+    assert consumer.hub.config["colour"] == "blue"
+    assert consumer.blocking_mode
+    assert threading.active_count() == threads
+
+
+def test_the_hub_lists_the_consumers_that_are_up() -> None:
+    one = hub()
+
+    bound = [one.build(old.Old), one.build(old.OldTwin), one.build(old.Plain)]
+
+    assert one.consumers == [each._consumer for each in bound if each is not None]
+    assert [type(consumer) for consumer in one.consumers] == [old.Old, old.Plain]
+
+
+def test_consumers_of_one_hub_keep_their_topics_apart() -> None:
+    """Moksha keeps subscriptions by topic: that of the second consumer stands behind the first one's."""
+    one = hub()
+
+    first, second, third = one.build(old.Old), one.build(old.Old), one.build(old.Several)
+
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    assert (first.topics, second.topics, third.topics) == (("org.old",), ("org.old",), ("org.a.*", "org.a.b", "com.c"))
+    second.handle(frame(BODY, topic=b"org.old"))
+    assert (first._consumer.seen, len(second._consumer.seen)) == ([], 1)
+
+
+@pytest.mark.parametrize(
+    ("cls", "error"), [(old.HalfBuilt, RuntimeError), (old.HalfBuiltExit, SystemExit), (old.Keyless, ValueError)]
+)
+def test_what_a_failed_constructor_had_subscribed_to_is_forgotten(cls: type, error: type[BaseException]) -> None:
+    one = hub()
+    one.build(old.Old)
+    before = {topic: list(callbacks) for topic, callbacks in one.topics.items()}
+
+    with pytest.raises(error):
+        one.build(cls)
+
+    assert one.topics == before
+    assert len(one.consumers) == 1
+    after = one.build(old.Old)
+    assert after is not None
+    assert after.topics == ("org.old",)
+
+
+@pytest.mark.parametrize("cls", [old.OldTwin, old.Unfinished])
+def test_a_consumer_that_did_not_initialize_is_none(cls: type) -> None:
+    one = hub()
+
+    assert one.build(cls) is None
+    assert one.consumers == []
+
+
+def test_closing_a_consumer_stops_it_once() -> None:
+    bound, consumer = built(old.Plain)
+
+    bound.close()
+
+    assert consumer.stopped == 1
+
+
+def test_a_consumer_that_stops_closes_nothing_of_ours() -> None:
+    """Each of Moksha's consumers closes the hub when it stops; the others must go on."""
+    one = hub()
+    first, second = one.build(old.Plain), one.build(old.Old)
+    assert first is not None
+    assert second is not None
+
+    first.close()
+    one.close()
+
+    assert second.handle(frame(BODY, topic=b"org.old")) is Outcome.PROCESSED
+
+
+def test_a_callback_can_be_unsubscribed_and_one_that_never_was_too() -> None:
+    one = hub()
+    one.subscribe("org.a", print)
+    one.subscribe("org.b", print)
+
+    one.unsubscribe(print)
+    one.unsubscribe(len)
+
+    assert all(print not in callbacks for callbacks in one.topics.values())
+
+
+def test_what_moksha_logs_of_a_message_can_be_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """It logs the whole message when it fails."""
+    caplog.set_level(logging.DEBUG)
+    bound, _ = built(old.Undecoded)
+    bound._consumer.consume = old.Failing.consume.__get__(bound._consumer)
+
+    assert bound.handle(frame('"\x7f %s 🐍"', topic=b"org.old")) is Outcome.FAILED
+    assert r"""<BusMessage topic='org.old' body='"\x7f %s 🐍"'>""" in caplog.text
+
+
+def test_fedmsg_that_can_be_imported_is_not_complained_about() -> None:
+    require_moksha()
+
+
+def test_fedmsg_that_cannot_be_imported_is_an_error_that_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "fedmsg.consumers", None)
+
+    with pytest.raises(HubError, match=r"^consumers of fedmsg cannot be loaded: .*: install fedmsg\[consumers\], and "):
+        require_moksha()

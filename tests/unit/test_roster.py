@@ -1,0 +1,524 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Which consumers run, what they are called, and that one that cannot run stops only itself."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from glasshub.config import Config, ConsumerSection, FedmsgSection, HubSection
+from glasshub.consumer import Consumer
+from glasshub.errors import ConfigError, HubError, MessageError
+from glasshub.message import Message
+from glasshub.roster import MOKSHA_GROUP, NATIVE_GROUP, Member, Roster
+from glasshub.stats import Outcome
+
+from ..fakes import frame
+
+#: Where the consumers written for fedmsg are.
+_OLD = f"{__package__}.old_consumers"
+
+#: Of what the hub finds by itself, nothing.
+_ALONE = HubSection(entry_points=False)
+
+Declare = Callable[..., None]
+WriteModule = Callable[[str], str]
+
+
+class Mailer(Consumer):
+    """A consumer that works."""
+
+    topics: tuple[str, ...] = ("org.mail",)
+
+    def consume(self, message: Message) -> None:
+        """Do nothing."""
+
+
+class Badges(Mailer):
+    """Another one."""
+
+
+class OneString(Mailer):
+    """Its author has forgotten a comma."""
+
+    topics = "org.fedora"  # type: ignore[assignment]  # as it is easily written
+
+
+class ManyStrings(Mailer):
+    """Topics in a list."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        super().__init__(settings)
+        self.topics = ["org.a", "org.b"]  # type: ignore[assignment]  # as it is easily written
+
+
+class Numbers(Mailer):
+    """Topics that are none."""
+
+    topics = ("org.a", 3)  # type: ignore[assignment]  # the mistake
+
+
+class Bytes(Mailer):
+    """A topic that is none."""
+
+    topics = (b"org.a",)  # type: ignore[assignment]  # the mistake
+
+
+class NoTopics(Mailer):
+    """Wants nothing."""
+
+    topics = ()
+
+
+class NoneTopics(Mailer):
+    """Wants nothing, and says so wrongly."""
+
+    topics = None  # type: ignore[assignment]  # the mistake
+
+
+class Raising(Mailer):
+    """Cannot be built."""
+
+    error: Callable[[], BaseException] = RuntimeError
+
+    def __init__(self, settings: object = None) -> None:
+        raise type(self).error()
+
+
+class RaisingExit(Raising):
+    """Thinks that it is a program."""
+
+    error = SystemExit
+
+
+class RaisingConfigError(Raising):
+    """Uses our errors for its own purposes."""
+
+    def __init__(self, settings: object = None) -> None:
+        raise ConfigError("no server in my settings")
+
+
+class RaisingMessageError(Raising):
+    """Uses our errors for its own purposes."""
+
+    def __init__(self, settings: object = None) -> None:
+        raise MessageError("what message?")
+
+
+class WrongConstructor(Mailer):
+    """Takes something else than settings."""
+
+    def __init__(self, one: int, two: int, three: int) -> None:
+        raise NotImplementedError
+
+
+class NoConsumer:
+    """No consumer at all."""
+
+
+def a_function() -> NoReturn:
+    """No class at all."""
+    raise NotImplementedError
+
+
+def here(cls: object) -> str:
+    """The location of something in this module."""
+    return f"{__name__}:{cls.__name__}"  # type: ignore[attr-defined]  # a class or a function
+
+
+def built(config: Config, *only: str) -> list[Member]:
+    return Roster(config, only=only).build(lambda: None)
+
+
+def named(*only: str, **sections: ConsumerSection) -> list[Member]:
+    """The roster when these are named on the command line."""
+    return built(Config(hub=_ALONE, consumers=sections), *only)
+
+
+def configured(**sections: ConsumerSection | type) -> list[Member]:
+    """The roster of these sections, and of nothing else."""
+    consumers = {
+        name: section if isinstance(section, ConsumerSection) else ConsumerSection(location=here(section))
+        for name, section in sections.items()
+    }
+    return built(Config(hub=_ALONE, consumers=consumers))
+
+
+def names(members: Sequence[Member]) -> list[str]:
+    return [member.name for member in members]
+
+
+def topics(members: Sequence[Member]) -> list[tuple[str, ...] | None]:
+    return [member.consumer.topics if member.consumer else None for member in members]
+
+
+@pytest.fixture(autouse=True)
+def _log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="glasshub")
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name == "glasshub.roster"]
+
+
+@pytest.fixture
+def declare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Declare:
+    """Installs a package that declares entry points."""
+
+    def install(entry_points: str, package: str = "fake") -> None:
+        directory = tmp_path / f"{package}-1.dist-info"
+        directory.mkdir()
+        (directory / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1\n", encoding="utf-8")
+        (directory / "entry_points.txt").write_text(entry_points, encoding="utf-8")
+        monkeypatch.syspath_prepend(tmp_path)
+
+    return install
+
+
+@pytest.fixture
+def write_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WriteModule]:
+    """Writes a module that can be imported during the test; its name."""
+    before = set(sys.modules)
+
+    def write(text: str) -> str:
+        name = f"written_{len(list(tmp_path.glob('*.py')))}"
+        (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
+        monkeypatch.syspath_prepend(tmp_path)
+        return name
+
+    yield write
+    for name in set(sys.modules) - before:
+        if name.startswith("written_"):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def fedmsg_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FedmsgSection:
+    """fedmsg's configuration, in which the consumers of this module are enabled."""
+    pytest.importorskip("fedmsg.consumers")
+    monkeypatch.setenv("FEDMSG_CONFIG", "set again by the roster")
+    file = tmp_path / "fedmsg.py"
+    file.write_text("config = {'old.enabled': True}", encoding="utf-8")
+    return FedmsgSection(config=str(file))
+
+
+def test_a_consumer_of_the_command_line_has_its_classs_name() -> None:
+    (member,) = named(here(Mailer))
+
+    assert member.name == "Mailer"
+    assert member.section == ConsumerSection(location=here(Mailer))
+    assert member.consumer is not None
+    assert member.consumer.topics == ("org.mail",)
+
+
+def test_a_consumer_of_the_command_line_has_its_section_if_there_is_one() -> None:
+    section = ConsumerSection(location=here(Mailer), workers=4, settings={"a": 1}, topics=("org.x",))
+
+    (member,) = named(here(Mailer), post=section)
+
+    assert member.name == "post"
+    assert member.section is section
+    assert topics([member]) == [("org.x",)]
+
+
+def test_those_of_the_command_line_run_instead_of_all_others(declare: Declare) -> None:
+    declare(f"[{NATIVE_GROUP}]\nbadges = {here(Badges)}\n")
+    config = Config(consumers={"post": ConsumerSection(location=here(OneString))})
+
+    assert names(built(config, here(Mailer))) == ["Mailer"]
+
+
+def test_a_consumer_that_the_command_line_names_twice_runs_once() -> None:
+    assert names(named(here(Mailer), here(Badges), here(Mailer), here(Mailer))) == ["Mailer", "Badges"]
+
+
+def test_a_section_gives_a_consumer_name_and_settings() -> None:
+    seen: list[Mapping[str, Any]] = []
+
+    class Noting(Mailer):
+        def __init__(self, settings: Mapping[str, Any]) -> None:
+            super().__init__(settings)
+            seen.append(settings)
+
+    sys.modules[__name__].__dict__["Noting"] = Noting
+    try:
+        (member,) = configured(post=ConsumerSection(location=here(Noting), settings={"server": "localhost"}))
+    finally:
+        del sys.modules[__name__].__dict__["Noting"]
+
+    assert member.name == "post"
+    assert seen == [{"server": "localhost"}]
+
+
+def test_one_class_may_run_in_two_sections() -> None:
+    members = configured(a=Mailer, b=ConsumerSection(location=here(Mailer), topics=("org.b",)))
+
+    assert names(members) == ["a", "b"]
+    assert topics(members) == [("org.mail",), ("org.b",)]
+
+
+def test_installed_packages_declare_consumers(declare: Declare) -> None:
+    declare(f"[{NATIVE_GROUP}]\nanything = {here(Mailer)}\nelse = {here(Badges)}\n")
+
+    members = built(Config())
+
+    assert names(members) == ["Mailer", "Badges"]
+    assert topics(members) == [("org.mail",)] * 2
+
+
+def test_a_declared_consumer_is_named_without_the_extras_that_it_asks_for(declare: Declare) -> None:
+    declare(f"[{NATIVE_GROUP}]\nx = {here(Mailer)} [smtp]\n")
+
+    (member,) = built(Config())
+
+    assert (member.name, member.section.location) == ("Mailer", here(Mailer))
+    assert member.consumer is not None
+
+
+def test_a_declared_consumer_that_has_a_section_runs_once_as_the_section_says(declare: Declare) -> None:
+    declare(f"[{NATIVE_GROUP}]\nx = {here(Mailer)}\n")
+    config = Config(consumers={"post": ConsumerSection(location=here(Mailer))})
+
+    assert names(built(config)) == ["post"]
+
+
+def test_a_consumer_that_two_packages_declare_runs_once(declare: Declare) -> None:
+    declare(f"[{NATIVE_GROUP}]\nx = {here(Mailer)}\ny = {here(Mailer)}\n")
+    declare(f"[{NATIVE_GROUP}]\nx = {here(Mailer)}\n", package="other")
+
+    assert names(built(Config())) == ["Mailer"]
+
+
+def test_entry_points_can_be_left_alone(declare: Declare) -> None:
+    declare(f"[{NATIVE_GROUP}]\nx = {here(Mailer)}\n")
+
+    assert built(Config(hub=_ALONE)) == []
+
+
+def test_consumers_of_fedmsg_that_packages_declare_run_only_with_fedmsgs_configuration(
+    declare: Declare, fedmsg_config: FedmsgSection
+) -> None:
+    declare(f"[{MOKSHA_GROUP}]\nx = {_OLD}:Old\n")
+
+    without = built(Config())
+    with_it = built(Config(fedmsg=fedmsg_config))
+
+    assert "Old" not in names(without)
+    (old,) = [member for member in with_it if member.name == "Old"]
+    assert topics([old]) == [("org.old",)]
+
+
+def test_two_classes_of_one_name_are_told_apart_by_their_module(write_module: WriteModule) -> None:
+    text = "from glasshub import Consumer\nclass Mailer(Consumer):\n    topics = ('org.x',)\n"
+    first, second = write_module(text), write_module(text)
+
+    members = named(here(Mailer), f"{first}:Mailer", f"{second}:Mailer")
+
+    assert names(members) == ["Mailer", f"{first}.Mailer", f"{second}.Mailer"]
+    assert None not in topics(members)
+
+
+def test_a_section_keeps_its_name_and_a_declared_consumer_of_that_name_gets_another(declare: Declare) -> None:
+    declare(f"[{NATIVE_GROUP}]\nx = {here(Mailer)}\n")
+    config = Config(consumers={"Mailer": ConsumerSection(location=here(Badges))})
+
+    assert names(built(config)) == ["Mailer", f"{__name__}.Mailer"]
+
+
+@pytest.mark.parametrize(
+    ("location", "complaint"),
+    [
+        ("no_such_module:A", "A: cannot load no_such_module:A: No module named 'no_such_module'"),
+        (f"{__name__}:Nobody", f"Nobody: cannot load {__name__}:Nobody: module '{__name__}' has no 'Nobody'"),
+        ("Mailer", "Mailer: cannot load Mailer: a consumer is named as module:Class"),
+        (":Mailer", "Mailer: cannot load :Mailer: a consumer is named as module:Class"),
+        ("json:", ": cannot load json:: a consumer is named as module:Class"),
+        ("", ": cannot load : a consumer is named as module:Class"),
+    ],
+)
+def test_a_consumer_that_cannot_be_loaded_is_not_initialized_and_the_log_says_why(
+    caplog: pytest.LogCaptureFixture, location: str, complaint: str
+) -> None:
+    broken, mailer = named(location, here(Mailer))
+
+    assert broken.consumer is None
+    assert mailer.consumer is not None
+    assert said(caplog) == [complaint]
+
+
+@pytest.mark.parametrize("code", ["raise RuntimeError('no database')", "1 +", "import sys; sys.exit('what?')", "1 / 0"])
+def test_a_module_that_fails_when_it_is_imported_stops_only_its_consumer(
+    caplog: pytest.LogCaptureFixture, write_module: WriteModule, code: str
+) -> None:
+    module = write_module(code)
+
+    broken, mailer = named(f"{module}:A", here(Mailer))
+
+    assert broken.consumer is None
+    assert mailer.consumer is not None
+    assert said(caplog) == [f"A: importing {module}:A failed"]
+    assert caplog.records[-1].exc_info is not None
+
+
+def test_a_declared_consumer_that_is_not_there_stops_only_itself(
+    caplog: pytest.LogCaptureFixture, declare: Declare
+) -> None:
+    declare(f"[{NATIVE_GROUP}]\na = gone_since:Gone\nb = {here(Mailer)}\n")
+
+    gone, mailer = built(Config())
+
+    assert (gone.name, gone.consumer) == ("Gone", None)
+    assert mailer.consumer is not None
+    assert said(caplog) == ["Gone: cannot load gone_since:Gone: No module named 'gone_since'"]
+
+
+@pytest.mark.parametrize("cls", [Raising, RaisingExit, RaisingConfigError, RaisingMessageError, WrongConstructor])
+def test_a_constructor_that_raises_stops_only_its_consumer(caplog: pytest.LogCaptureFixture, cls: type) -> None:
+    broken, mailer = configured(broken=cls, mailer=Mailer)
+
+    assert (broken.name, broken.consumer) == ("broken", None)
+    assert mailer.consumer is not None
+    assert said(caplog) == ["broken: its constructor failed: it will not run"]
+    assert caplog.records[-1].exc_info is not None
+
+
+@pytest.mark.parametrize("thing", [NoConsumer, a_function])
+def test_what_is_no_consumer_is_not_initialized(caplog: pytest.LogCaptureFixture, thing: object) -> None:
+    broken, mailer = named(here(thing), here(Mailer))
+
+    assert broken.consumer is None
+    assert mailer.consumer is not None
+    (line,) = said(caplog)
+    assert line.endswith("is neither a glasshub.Consumer nor a consumer of fedmsg or Moksha")
+
+
+def test_a_string_for_topics_is_one_topic_and_not_one_for_each_letter() -> None:
+    assert topics(configured(a=OneString)) == [("org.fedora",)]
+
+
+def test_topics_may_be_any_sequence() -> None:
+    assert topics(configured(a=ManyStrings)) == [("org.a", "org.b")]
+
+
+@pytest.mark.parametrize("cls", [Numbers, Bytes, NoneTopics])
+def test_topics_that_are_no_strings_stop_only_their_consumer(caplog: pytest.LogCaptureFixture, cls: type) -> None:
+    broken, mailer = configured(broken=cls, mailer=Mailer)
+
+    assert broken.consumer is None
+    assert mailer.consumer is not None
+    assert said(caplog) == ["broken: its constructor failed: it will not run"]
+
+
+def test_a_consumer_without_a_topic_does_not_run_and_the_log_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    (member,) = configured(quiet=NoTopics)
+
+    assert member.consumer is None
+    assert said(caplog) == ["quiet subscribes to no topic: it will not run"]
+
+
+def test_the_configuration_can_give_a_topic_to_a_consumer_that_has_none() -> None:
+    members = configured(quiet=ConsumerSection(location=here(NoTopics), topics=("org.x",)))
+
+    assert topics(members) == [("org.x",)]
+
+
+def test_a_consumer_of_fedmsg_that_is_disabled_is_not_initialized_and_no_error(
+    caplog: pytest.LogCaptureFixture, fedmsg_config: FedmsgSection
+) -> None:
+    config = Config(hub=_ALONE, fedmsg=fedmsg_config)
+
+    members = built(config, f"{_OLD}:OldTwin", f"{_OLD}:Old")
+
+    assert topics(members) == [None, ("org.old",)]
+    assert said(caplog) == ["OldTwin is disabled by its own configuration"]
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+def test_a_consumer_of_fedmsg_without_a_topic_does_not_run(
+    caplog: pytest.LogCaptureFixture, fedmsg_config: FedmsgSection
+) -> None:
+    members = built(Config(hub=_ALONE, fedmsg=fedmsg_config), f"{_OLD}:Topicless")
+
+    assert topics(members) == [None]
+    assert said(caplog) == ["Topicless subscribes to no topic: it will not run"]
+
+
+def test_a_consumer_of_fedmsg_that_was_built_handles_messages(fedmsg_config: FedmsgSection) -> None:
+    (member,) = built(Config(hub=_ALONE, fedmsg=fedmsg_config), f"{_OLD}:Old")
+
+    assert member.consumer is not None
+    assert member.consumer.handle(frame(topic=b"org.old")) is Outcome.PROCESSED
+
+
+def test_a_consumer_of_fedmsg_can_stop_the_hub(fedmsg_config: FedmsgSection) -> None:
+    stopped: list[str] = []
+    (member,) = Roster(Config(hub=_ALONE, fedmsg=fedmsg_config), only=[f"{_OLD}:Old"]).build(
+        lambda: stopped.append("yes")
+    )
+
+    member.consumer._consumer.hub.stop()  # type: ignore[union-attr]  # it was built
+
+    assert stopped == ["yes"]
+
+
+def test_consumers_of_fedmsg_see_one_hub(fedmsg_config: FedmsgSection) -> None:
+    Path(fedmsg_config.config).write_text("config = {'old.enabled': True, 'twin.enabled': True}", encoding="utf-8")
+
+    members = built(Config(hub=_ALONE, fedmsg=fedmsg_config), f"{_OLD}:Old", f"{_OLD}:OldTwin")
+
+    first, second = (member.consumer._consumer for member in members)  # type: ignore[union-attr]  # both were built
+    assert first.hub is second.hub
+    assert first.hub.consumers == [first, second]
+
+
+def test_a_consumer_of_fedmsg_wants_fedmsgs_configuration() -> None:
+    pytest.importorskip("fedmsg.consumers")
+
+    with pytest.raises(HubError, match=r"need fedmsg's configuration: name it with --fedmsg-config /etc/fedmsg\.d"):
+        named(f"{_OLD}:Old")
+
+
+def test_the_topics_of_a_consumer_of_fedmsg_cannot_be_configured(fedmsg_config: FedmsgSection) -> None:
+    section = ConsumerSection(location=f"{_OLD}:Old", topics=("org.x",))
+
+    with pytest.raises(ConfigError, match="a consumer of fedmsg sets its topics itself"):
+        built(Config(hub=_ALONE, fedmsg=fedmsg_config, consumers={"old": section}))
+
+
+def test_nothing_to_run_is_an_empty_roster() -> None:
+    assert built(Config(hub=_ALONE)) == []
+
+
+@pytest.mark.parametrize("value", ["json", "not valid!"])
+def test_a_declaration_that_names_no_class_stops_only_itself(declare: Declare, value: str) -> None:
+    declare(f"[{NATIVE_GROUP}]\na = {value}\nb = {here(Mailer)}\n")
+
+    members = built(Config())
+
+    assert "Mailer" in names(members)
+    assert all(isinstance(name, str) for name in names(members))
+
+
+def test_a_module_that_fails_with_an_attribute_error_does_not_pass_for_one_without_the_class(
+    caplog: pytest.LogCaptureFixture, write_module: WriteModule
+) -> None:
+    module = write_module("import os\nos.there_is_no_such_thing\n")
+
+    named(f"{module}:A")
+
+    assert "there_is_no_such_thing" in caplog.text
+
+
+def test_names_are_unique_whatever_sections_are_called(declare: Declare) -> None:
+    declare(f"[{NATIVE_GROUP}]\nx = {here(Mailer)}\n")
+    section = ConsumerSection(location=here(Badges))
+    config = Config(consumers={"Mailer": section, f"{__name__}.Mailer": section})
+
+    found = names(built(config))
+
+    assert len(set(found)) == len(found) == 3
