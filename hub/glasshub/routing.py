@@ -5,8 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-#: Topics repeat: a bus has some hundreds of them. A bus that does not repeat its topics must not fill the memory.
+#: Topics repeat: a bus has some hundreds of them. A bus that does not repeat its topics, or whose topics are long,
+#: must not fill the memory.
 _REMEMBERED = 10_000
+_LONGEST_REMEMBERED = 256  # bytes
 
 
 class Router:
@@ -47,9 +49,10 @@ class Router:
         if found is None:
             topic.decode("utf-8")
             found = self._search(topic)
-            if len(self._remembered) >= _REMEMBERED:
-                self._remembered.clear()
-            self._remembered[topic] = found
+            if len(topic) <= _LONGEST_REMEMBERED:
+                if len(self._remembered) >= _REMEMBERED:
+                    self._remembered.clear()
+                self._remembered[topic] = found
         return found
 
     def _search(self, topic: bytes) -> tuple[int, ...]:
