@@ -33,7 +33,6 @@ def _slots_of(section: str) -> dict[str, int]:
 
 
 _WORKER = _slots_of("worker")
-_GUARD_CLOSE, _GUARD_OPEN = _WORKER["guard_close"], _WORKER["guard_open"]
 _PROCESSED, _FAILED, _INVALID = _WORKER["processed"], _WORKER["failed"], _WORKER["invalid"]
 _DEQUEUED, _STARTED, _HEAD = _WORKER["dequeued"], _WORKER["started_ns"], _WORKER["head_ns"]
 _WAIT_NS, _PROCESSING_NS = _WORKER["wait_ns"], _WORKER["processing_ns"]
@@ -75,11 +74,11 @@ class WorkerSlots:
     number costs half of what adding to a slot does, and the bucket of a duration is looked up where it can be.
     """
 
-    __slots__ = ("_dequeued", "_processed", "_processing_ns", "_sequence", "_slots", "_started_ns", "_wait_ns")
+    __slots__ = ("_dequeued", "_processed", "_processing_ns", "_slots", "_started_ns", "_wait_ns")
 
     def __init__(self, slots: memoryview) -> None:
         self._slots = slots
-        self._sequence = self._dequeued = self._processed = self._wait_ns = self._processing_ns = self._started_ns = 0
+        self._dequeued = self._processed = self._wait_ns = self._processing_ns = self._started_ns = 0
 
     @property
     def dequeued(self) -> int:
@@ -95,7 +94,7 @@ class WorkerSlots:
         self.turned(outcome, now_ns, 0, 0)
 
     def turned(self, outcome: Outcome | None, now_ns: int, received_ns: int, head_ns: int) -> None:
-        """Count that the worker finished a message, or took one, or both: to a reader, at one instant.
+        """Count that the worker finished a message, or took one, or both.
 
         Args:
             outcome: How the message at hand ended; None if there was none.
@@ -104,8 +103,6 @@ class WorkerSlots:
             head_ns: When the message was received that is first in the queue now; 0 for none.
         """
         slots = self._slots
-        self._sequence = sequence = self._sequence + 1
-        slots[_GUARD_OPEN] = sequence
         if outcome is not None:
             if outcome is _PROCESSED_OUTCOME:
                 self._processed = slots[_PROCESSED] = self._processed + 1
@@ -124,8 +121,9 @@ class WorkerSlots:
             else:
                 slots[_PROCESSING + bucket_of(took_ns)] += 1
         if received_ns:
-            self._dequeued = slots[_DEQUEUED] = self._dequeued + 1
+            # Before it shows as taken: a worker may be interrupted anywhere, and a message is never older than it is.
             self._started_ns = slots[_STARTED] = now_ns
+            self._dequeued = slots[_DEQUEUED] = self._dequeued + 1
             slots[_HEAD] = head_ns
             waited_ns = now_ns - received_ns
             self._wait_ns = slots[_WAIT_NS] = self._wait_ns + waited_ns
@@ -136,7 +134,6 @@ class WorkerSlots:
                 slots[_WAIT + _FURTHER + _BUCKET_OF_UNITS[units >> _OCTAVES]] += 1
             else:
                 slots[_WAIT + bucket_of(waited_ns)] += 1
-        slots[_GUARD_CLOSE] = sequence
 
 
 class ConsumerSlots:
@@ -250,15 +247,17 @@ class SegmentWriter:
         mode: int = 0o640,
         group: str = "",
     ) -> None:
-        """Make the segment and put it in place of an older one.
+        """Make the segment and put it in place of an older one; the caller has `claimed` the name.
 
         Raises:
             StatsDirectoryError: The directory refuses, is full, or the group does not exist.
         """
         self.path = path
         sections, size = layout.plan(sum(c.workers for c in consumers), len(consumers))
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        # One name, so that what a hub leaves that was killed here is gone with the next start (see `claimed`).
+        temporary = path.with_name(f".{path.name}.new")
         with _explained(path.parent):
+            temporary.unlink(missing_ok=True)
             self._file = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
                 # Reserves the blocks: on a full tmpfs a store into a sparse file kills the hub with SIGBUS.
@@ -356,8 +355,9 @@ def claimed(directory: Path, name: str) -> Iterator[None]:
                 f"a hub named {name!r} already runs here (pid {pid}, lock {path}): "
                 f"stop it, or give this one another name with --name"
             ) from None
-        os.truncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        with _explained(directory):
+            os.truncate(lock, 0)
+            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
         os.close(lock)

@@ -4,7 +4,7 @@
 Durations are counted in units of 512 ns. The first 16 buckets are one unit wide; after them every
 octave (a doubling of the duration) is cut into 16 buckets of equal width, so that the middle of a
 bucket is never further than 1/32 (3.2 %) from any duration of 8.2 us or more that fell into it. The last
-bucket takes everything from 1030 s up. It is the scheme of HdrHistogram with 4 bits of precision.
+bucket takes everything from 1065 s up. It is the scheme of HdrHistogram with 4 bits of precision.
 
 A histogram only ever grows. The distribution over an interval is the difference of two of them.
 """
@@ -143,7 +143,7 @@ class Histogram(object):
         """What was counted after `older` was taken; `older` must be an earlier state of the same histogram."""
         if not older.counts:
             return self
-        if self.count == older.count:
+        if self.count <= older.count:
             return Histogram.empty()
         counts = list(map(operator.sub, self._counts, older.counts))
         return Histogram(counts, max(self._total_ns - older._total_ns, 0))

@@ -29,12 +29,14 @@ and has exactly one writer::
                          32 bytes name, 16 bytes kind, 16 bytes unit
     then the rows of section "worker", of section "consumer", and the one row of section "hub"
 
-The sections stand against the way of a message, so that one sequential read sees the workers' counters
-before the enqueuer's: a backlog (enqueued - dequeued) cannot come out negative.
+The sections stand against the way of a message. A reader takes the workers' counters before the enqueuer's, so that a
+backlog (enqueued - dequeued) cannot come out negative.
 
-The slots of a worker that have to agree stand between two guards. The worker stores a new sequence number
-into `guard_open` (behind them) first and into `guard_close` (before them) last; a reader, which reads in
-ascending order, has a consistent row when both are equal (Lamport, "Concurrent reading and writing", 1977).
+In a worker's row the single slots come first, those that have to agree, and the histograms behind them. No lock and no
+sequence number guards the slots: a reader reads them twice, and when both readings are the same, they are as they
+stood at one instant in between (the double collect of Afek et al., "Atomic snapshots of shared memory", 1993; counters
+only grow, so that no slot can have changed and changed back). It asks nothing of the worker but one store for each
+number, and nothing of the order in which a single reading copies bytes.
 
 A reader skips fields and sections that it does not know, and does without those that are missing.
 """
@@ -49,7 +51,9 @@ from .errors import SegmentFormatError, SegmentVersionError
 
 MYPY = False
 if MYPY:
-    from typing import Any, Dict, List, Tuple
+    from typing import Any, Dict, List, Tuple, Union
+
+    Data = Union[bytes, bytearray]
 
 MAGIC = b"GLASSHUB"
 BYTE_ORDER_MARK = 0x01020304
@@ -60,6 +64,8 @@ SLOT = 8
 MAX_BYTES = 64 << 20
 _MAX_FIELDS = 4096
 _MAX_SECTIONS = 64
+#: A row costs its reader some kilobytes of memory, however short it is in the file.
+_MAX_ROWS = 10000
 
 HEADER = struct.Struct("=8sIHHIIQ16sQQQQQIIII")
 HEADER_SIZE = 128
@@ -175,7 +181,7 @@ def pack_header(sections, pid, pid_start, boot_id, generation, created_ns):
 
 
 def parse_header(path, data):
-    # type: (str, bytes) -> Header
+    # type: (str, Data) -> Header
     """The header of the segment in `data`.
 
     Raises:
@@ -199,7 +205,7 @@ def parse_header(path, data):
 
 
 def parse_tables(path, data, header):
-    # type: (str, bytes, Header) -> Dict[str, Section]
+    # type: (str, Data, Header) -> Dict[str, Section]
     """The sections by name, every offset and size checked against the file.
 
     Raises:
@@ -212,6 +218,8 @@ def parse_tables(path, data, header):
     ):
         if offset % SLOT or row_size % SLOT or (rows and not row_size) or offset + row_size * rows > len(data):
             raise SegmentFormatError(path, "the rows of section %r do not fit into the file" % raw_name)
+        if rows > _MAX_ROWS:
+            raise SegmentFormatError(path, "section %r has %d rows, more than any hub writes" % (raw_name, rows))
         section = Section(offset, row_size, rows, {})
         sections.append(section)
         by_name[_word(path, raw_name)] = section
@@ -221,7 +229,7 @@ def parse_tables(path, data, header):
 
 
 def _fields(path, data, header, sections):
-    # type: (str, bytes, Header, List[Section]) -> List[Dict[str, Field]]
+    # type: (str, Data, Header, List[Section]) -> List[Dict[str, Field]]
     """The fields of each section, by name."""
     start = header.fields_at
     if data[start : start + len(_OWN_TABLE)] == _OWN_TABLE and header.fields * _FIELD.size == len(_OWN_TABLE):
@@ -235,12 +243,12 @@ def _fields(path, data, header, sections):
 
 
 def _parse_fields(path, data, header, sections):
-    # type: (str, bytes, Header, int) -> List[Dict[str, Field]]
+    # type: (str, Data, Header, int) -> List[Dict[str, Field]]
     found = [{} for _ in range(sections)]  # type: List[Dict[str, Field]]
     for index, offset, size, _, raw_name, raw_kind, raw_unit in _entries(
         path, data, _FIELD, header.fields_at, header.fields, _MAX_FIELDS
     ):
-        if index >= sections or offset % SLOT or size % SLOT:
+        if index >= sections or offset % SLOT or size % SLOT or not size:
             raise SegmentFormatError(path, "field %r does not fit into its row" % raw_name)
         kind, unit = _word(path, raw_kind), _word(path, raw_unit)
         found[index][_word(path, raw_name)] = Field(offset, size, kind, unit)
@@ -254,7 +262,7 @@ def usable(field, metric):
 
 
 def _entries(path, data, entry, offset, count, limit):
-    # type: (str, bytes, struct.Struct, int, int, int) -> List[Tuple[Any, ...]]
+    # type: (str, Data, struct.Struct, int, int, int) -> List[Tuple[Any, ...]]
     if count > limit or offset + count * entry.size > len(data):
         raise SegmentFormatError(path, "a table of %d entries at byte %d does not fit into the file" % (count, offset))
     return [entry.unpack_from(data, offset + i * entry.size) for i in range(count)]

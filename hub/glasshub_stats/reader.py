@@ -11,9 +11,11 @@ from __future__ import absolute_import
 import array
 import errno
 import fcntl
+import io
 import os
 import stat
-import sys
+
+import six
 
 from . import layout
 from .clock import monotonic_ns
@@ -22,16 +24,14 @@ from .snapshot import Snapshot
 
 MYPY = False
 if MYPY:
-    from typing import Dict, Tuple
+    from typing import List, Sequence
 
-#: A row whose guards disagree is read again this often before it is taken as it is. One reading takes about 2 us,
-#: so that only a worker that was killed inside of an update exhausts it.
+#: A row that changes under the reader's eyes is read again this often before it is taken as it is. A worker counts
+#: every few microseconds at the most, and one reading takes about two.
 _TRIES = 100
 
 #: And so often for all rows together, lest a hostile file costs a second.
 _ALL_TRIES = 10000
-
-_WORD_TYPE = "L" if array.array("L").itemsize == layout.SLOT else "Q"
 
 
 def read(path):
@@ -49,13 +49,12 @@ def read(path):
     """
     descriptor = _open(path)
     try:
-        data = _read_all(path, descriptor)
+        data = _contents(path, descriptor)
         header = layout.parse_header(path, data)
         sections = layout.parse_tables(path, data, header)
+        if "worker" in sections:
+            _settle(path, descriptor, data, sections["worker"])
         words = _words(data)
-        workers = sections.get("worker")
-        if workers is not None:
-            _settle(descriptor, words, workers)
         now_ns = monotonic_ns(header.boottime_offset_ns)
         return Snapshot(path, data, words, header, sections, is_locked=_is_locked(descriptor), taken_ns=now_ns)
     except (IOError, OSError) as error:
@@ -81,66 +80,65 @@ def _open(path):
         raise SegmentAccessError(repr(path), "not a path: %s" % error)
 
 
-def _read_all(path, descriptor):
-    # type: (str, int) -> bytes
+def _contents(path, descriptor):
+    # type: (str, int) -> bytearray
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         raise SegmentFormatError(path, "this is not a regular file")
     if status.st_size > layout.MAX_BYTES:
         raise SegmentFormatError(path, "%d bytes are too many for a segment" % status.st_size)
-    pieces = []
-    left = status.st_size
-    while left > 0:
-        piece = os.read(descriptor, left)
-        if not piece:
-            break
-        pieces.append(piece)
-        left -= len(piece)
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    data = bytearray(status.st_size)
+    with io.open(descriptor, "rb", buffering=0, closefd=False) as file:
+        if file.readinto(data) != len(data):
+            raise SegmentFormatError(path, "it became shorter while it was read")
+    return data
+
+
+def _settle(path, descriptor, data, workers):
+    # type: (str, int, bytearray, layout.Section) -> None
+    """Have the slots of each worker as of one instant, and what stands behind the workers as of a later one.
+
+    A worker that has been interrupted inside of an update, by a thread that took the interpreter lock or by SIGKILL,
+    is seen as far as it got.
+    """
+    size, tries = _single_slots(workers), _ALL_TRIES
+    for row in range(workers.rows):
+        begin = workers.offset + row * workers.row_size
+        for _ in range(min(_TRIES, tries)):
+            now = _read_at(path, descriptor, begin, size)
+            if now == data[begin : begin + size]:
+                break
+            data[begin : begin + size] = now
+            tries -= 1
+    behind = workers.offset + workers.rows * workers.row_size
+    data[behind:] = _read_at(path, descriptor, behind, len(data) - behind)
+
+
+def _single_slots(workers):
+    # type: (layout.Section) -> int
+    """Bytes of a row before its histograms."""
+    histograms = [field.offset for field in workers.fields.values() if field.size > layout.SLOT]  # type: List[int]
+    return int(min([workers.row_size] + histograms))
+
+
+def _read_at(path, descriptor, offset, length):
+    # type: (str, int, int, int) -> bytes
+    if six.PY2:
+        os.lseek(descriptor, offset, os.SEEK_SET)
+        found = os.read(descriptor, length)
+    else:
+        found = os.pread(descriptor, length, offset)
+    if len(found) != length:
+        raise SegmentFormatError(path, "it became shorter while it was read")
+    return found
 
 
 def _words(data):
-    # type: (bytes) -> array.array[int]
-    words = array.array(_WORD_TYPE)
+    # type: (bytearray) -> Sequence[int]
     whole = len(data) // layout.SLOT * layout.SLOT
-    if whole != len(data):
-        data = data[:whole]
-    if sys.version_info[0] == 2:
-        words.fromstring(data)  # type: ignore[attr-defined]
-    else:
-        words.frombytes(data)
-    return words
-
-
-def _settle(descriptor, words, workers):
-    # type: (int, array.array[int], layout.Section) -> None
-    """Read the guarded part of every row again that was being written while we read it."""
-    bounds = _guarded(workers)
-    if bounds is None:
-        return
-    first, last = bounds
-    tries_left = _ALL_TRIES
-    for row in range(workers.rows):
-        offset = workers.offset + row * workers.row_size
-        begin, end = (offset + first) // layout.SLOT, (offset + last) // layout.SLOT
-        for _ in range(min(_TRIES, tries_left)):
-            if words[begin] == words[end]:
-                break
-            tries_left -= 1
-            os.lseek(descriptor, offset + first, os.SEEK_SET)
-            again = os.read(descriptor, last - first + layout.SLOT)
-            if len(again) != last - first + layout.SLOT:
-                return
-            words[begin : end + 1] = _words(again)
-
-
-def _guarded(workers):
-    # type: (layout.Section) -> Tuple[int, int] | None
-    fields = workers.fields  # type: Dict[str, layout.Field]
-    close, opening = fields.get("guard_close"), fields.get("guard_open")
-    if close is None or opening is None or close.offset >= opening.offset:
-        return None
-    return close.offset, opening.offset
+    if six.PY2:
+        return array.array("L", bytes(data[:whole]))
+    return memoryview(data)[:whole].cast("Q")  # without a copy: a segment of many consumers is large
 
 
 def _is_locked(descriptor):

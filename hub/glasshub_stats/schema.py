@@ -20,7 +20,6 @@ GAUGE = "gauge"  # a state, may go up and down
 TIMESTAMP = "timestamp"  # CLOCK_MONOTONIC in nanoseconds, 0 for never
 HISTOGRAM = "histogram"  # one counter for each bucket of glasshub_stats.histogram
 TEXT = "text"  # UTF-8, padded with zero bytes to TEXT_BYTES
-GUARD = "guard"  # a sequence number, see glasshub_stats.layout
 
 #: A longer text is cut.
 TEXT_BYTES = 128
@@ -33,9 +32,8 @@ READER = "reader"  # derived
 
 Metric = namedtuple("Metric", "name kind unit writer help")
 
-#: One row for each worker of each consumer. The two guards enclose what has to agree.
+#: One row for each worker of each consumer.
 WORKER_FIELDS = (
-    Metric("guard_close", GUARD, "", WORKER, "Sequence number, written last."),
     Metric("processed", COUNTER, "messages", WORKER, "Messages that the consumer handled without an error."),
     Metric(
         "failed",
@@ -72,7 +70,6 @@ WORKER_FIELDS = (
         WORKER,
         "When the message was received that stood first in the queue after the worker's latest dequeue; 0 if none did.",
     ),
-    Metric("guard_open", GUARD, "", WORKER, "Sequence number, written first."),
     Metric("consumer", GAUGE, "row", HUB, "The row of this worker's consumer, counted from 0."),
     Metric(
         "wait",
@@ -251,6 +248,6 @@ INTERVAL_DERIVED = (
 
 def attributes(stored, derived):
     # type: (Tuple[Metric, ...], Tuple[Metric, ...]) -> Tuple[Metric, ...]
-    """The metrics of a part that a reader is shown: no texts, guards and raw timestamps."""
+    """The metrics of a part that a reader is shown: no texts and raw timestamps."""
     shown = (COUNTER, GAUGE, HISTOGRAM)
     return tuple(m for m in stored + derived if m.kind in shown and m.unit not in ("row", "nanoseconds"))

@@ -7,6 +7,7 @@ The definitions that the code below follows stand in `glasshub_stats.schema`.
 from __future__ import absolute_import
 
 import operator
+import struct
 import time
 from collections import namedtuple
 
@@ -19,10 +20,7 @@ from .interval import Interval
 
 MYPY = False
 if MYPY:
-    import array
     from typing import Dict, List, Optional, Sequence, Tuple
-
-    Words = array.array[int]
 
 #: A heartbeat older than this many seconds belongs to a stuck hub, unless the caller has another limit.
 STALE_AFTER = 15.0
@@ -47,7 +45,7 @@ class Snapshot(object):
     """
 
     def __init__(self, path, data, words, header, sections, is_locked, taken_ns):
-        # type: (str, bytes, Words, layout.Header, Dict[str, layout.Section], bool, int) -> None
+        # type: (str, bytearray, Sequence[int], layout.Header, Dict[str, layout.Section], bool, int) -> None
         """Interpret what the reader has read.
 
         Raises:
@@ -63,7 +61,9 @@ class Snapshot(object):
         parts = _Parts(path, data, words, sections)
         clocks = _Clocks(taken_ns, int(header.realtime_offset_ns))
         self.consumers = _consumers(parts, clocks)  # type: List[ConsumerStats]
-        self.hub = HubStats(parts, header, self)
+        # Neither refers back: a snapshot is large, and goes when nobody holds it, not when a collector comes round.
+        self.hub = HubStats(parts, header, taken_ns, self.consumers)
+        self.hub.up = int(self.is_up())
 
     def status(self, stale_after=STALE_AFTER):
         # type: (float) -> str
@@ -112,7 +112,7 @@ class _Parts(object):
     """The rows of a segment. A field that the file lacks, or has otherwise than we know it, reads as 0."""
 
     def __init__(self, path, data, words, sections):
-        # type: (str, bytes, Words, Dict[str, layout.Section]) -> None
+        # type: (str, bytearray, Sequence[int], Dict[str, layout.Section]) -> None
         self.path = path
         self.data = data
         self.words = words
@@ -143,7 +143,7 @@ class _Parts(object):
         if field is None or field.kind != schema.TEXT:
             return ""
         start = row * layout.SLOT + field.offset
-        raw = self.data[start : start + field.size].split(b"\0", 1)[0]
+        raw = bytes(self.data[start : start + field.size]).split(b"\0", 1)[0]
         try:
             text = raw.decode("utf-8")
         except UnicodeDecodeError:
@@ -157,10 +157,13 @@ class HubStats(object):
     Attributes:
         name, version, shape, source: Texts.
         phase: One of `PHASES`.
+        up: 1 when the hub is alive and well, else 0; for another limit than 15 s see `Snapshot.is_up`.
     """
 
-    def __init__(self, parts, header, snapshot):
-        # type: (_Parts, layout.Header, Snapshot) -> None
+    up = 0
+
+    def __init__(self, parts, header, taken_ns, consumers):
+        # type: (_Parts, layout.Header, int, List[ConsumerStats]) -> None
         rows = parts.rows("hub")
         if len(rows) != 1:
             raise SegmentFormatError(parts.path, "the segment has no row for its hub")
@@ -170,11 +173,10 @@ class HubStats(object):
         own.update(_Scalars(parts, "hub", schema.HUB_FIELDS).of(rows[0]))
         phase = own["phase"]
         self.phase = PHASES[phase] if phase < len(PHASES) else "unknown"
-        now_ns = snapshot.taken_ns
-        self.uptime = _seconds(now_ns - header.created_ns)
-        self.heartbeat_age = _seconds(now_ns - header.heartbeat_ns)
-        self.enqueuer_age = _seconds(now_ns - max(self.enqueuer_heartbeat_ns, header.created_ns))
-        self._snapshot = snapshot
+        self.uptime = _seconds(taken_ns - header.created_ns)
+        self.heartbeat_age = _seconds(taken_ns - header.heartbeat_ns)
+        self.enqueuer_age = _seconds(taken_ns - max(self.enqueuer_heartbeat_ns, header.created_ns))
+        self._consumers = consumers
 
     @property
     def backlog(self):
@@ -182,13 +184,7 @@ class HubStats(object):
         """Entries waiting in the hub's work queues."""
         if self.shape == "shared":
             return max(self.queue_enqueued - self.queue_dequeued, 0)
-        return sum(consumer.backlog for consumer in self._snapshot.consumers)
-
-    @property
-    def up(self):
-        # type: () -> int
-        """1 when the hub is alive and well, else 0; for another limit than 15 s see `Snapshot.is_up`."""
-        return int(self._snapshot.is_up())
+        return sum(consumer.backlog for consumer in self._consumers)
 
     if MYPY:
         name = version = shape = source = ""
@@ -305,7 +301,7 @@ class _Histograms(object):
     __slots__ = ("_words", "_rows", "_slots")
 
     def __init__(self, words, rows, slots):
-        # type: (Words, List[int], Dict[str, int]) -> None
+        # type: (Sequence[int], List[int], Dict[str, int]) -> None
         self._words = words
         self._rows = rows
         self._slots = slots
@@ -347,12 +343,12 @@ class _Scalars(object):
     def __init__(self, parts, section, metrics):
         # type: (_Parts, str, Tuple[schema.Metric, ...]) -> None
         offsets = dict(parts.slots(section, metrics, _SCALARS))
-        self._words = parts.words
+        self._data = parts.data
         self._missing = {m.name: 0 for m in metrics if m.kind in _SCALARS and m.name not in offsets}
         self._names = list(offsets)
-        self._size = max(offsets.values()) + 1 if offsets else 0
-        # The 0 in front: asked for one item alone, itemgetter would not answer with a tuple.
-        self._pick = operator.itemgetter(0, *offsets.values())
+        self._unpack = struct.Struct("=%dQ" % (max(offsets.values()) + 1 if offsets else 0)).unpack_from
+        # The 0 behind: asked for one item alone, itemgetter would not answer with a tuple.
+        self._pick = operator.itemgetter(*(list(offsets.values()) + [0]))
         self._latest = frozenset(metric.name for metric in metrics if metric.kind == schema.TIMESTAMP)
 
     def of(self, row):
@@ -360,8 +356,9 @@ class _Scalars(object):
         """The numbers of one row."""
         if not self._names:
             return dict(self._missing)
-        numbers = dict(zip(self._names, self._pick(self._words[row : row + self._size])[1:]))
-        numbers.update(self._missing)
+        numbers = dict(zip(self._names, self._pick(self._unpack(self._data, row * layout.SLOT))))
+        if self._missing:
+            numbers.update(self._missing)
         return numbers
 
     def added_up(self, each):

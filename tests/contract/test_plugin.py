@@ -554,7 +554,7 @@ class GlobTest(_WithDaemon):
 
     def test_names_that_collectd_would_choke_on_are_made_fit(self):
         # type: () -> None
-        self.segment("strange", hub=u"b\xf6s/\u2028 \n")
+        self.segment("strange", hub=b"b\xc3\xb6s/\xe2\x80\xa8 \n".decode("utf-8"))
         self.watch(path="*.stats")
 
         (name,) = [name for name in self.read() if name.endswith("/gauge-up")]

@@ -230,7 +230,7 @@ class NamesTest(unittest.TestCase):
     def test_a_strange_name_is_readable_still(self):
         # type: () -> None
         self.assertTrue(values.clean("my hub/1").startswith("my_hub_1-"))
-        self.assertTrue(values.clean(u"gr\xf6\xdfe").startswith("gr__e-"))
+        self.assertTrue(values.clean(b"gr\xc3\xb6\xc3\x9fe".decode("utf-8")).startswith("gr__e-"))
 
     def test_two_names_never_become_one(self):
         # type: () -> None

@@ -1,0 +1,681 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What a snapshot and an interval say: the definitions of `glasshub_stats.schema`, checked with known figures."""
+
+from __future__ import absolute_import
+
+import fcntl
+import math
+import os
+import shutil
+import struct
+import tempfile
+import time
+import unittest
+
+from glasshub_stats import SegmentAccessError, SegmentFormatError, SegmentNotFoundError, histogram, layout, read, schema
+from glasshub_stats.clock import monotonic_ns
+from glasshub_stats.interval import catch_up
+from glasshub_stats.snapshot import PHASES
+
+from .segments import Segment
+
+MYPY = False
+if MYPY:
+    from typing import Any
+
+    from glasshub_stats import ConsumerStats, Interval, Snapshot
+
+SECOND = 1000000000
+
+#: Seconds that a reading of the clock may lie from another; /proc/uptime, all that 2.7 has, counts in 10 ms.
+NEAR = 5.0
+
+
+class _WithSegment(unittest.TestCase):
+    """A directory to make segments in."""
+
+    def setUp(self):
+        # type: () -> None
+        self.directory = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.directory)
+        self.path = os.path.join(self.directory, "hub.stats")
+
+    def segment(self, **options):
+        # type: (**Any) -> Segment
+        segment = Segment(self.path, **options)
+        self.addCleanup(segment.close)
+        return segment
+
+    def first(self):
+        # type: () -> ConsumerStats
+        return read(self.path).consumers[0]
+
+
+def interval(newer, older, seconds=10):
+    # type: (Snapshot, Snapshot, int) -> Interval
+    """The interval between two snapshots, as if they had been taken so many seconds apart."""
+    older.taken_ns = newer.taken_ns - seconds * SECOND
+    return newer.since(older)
+
+
+class ConsumerTest(_WithSegment):
+    def test_a_new_segment_is_all_zeros(self):
+        # type: () -> None
+        self.segment(consumers=[("A", 2)])
+
+        consumer = self.first()
+
+        self.assertEqual((consumer.name, consumer.workers, consumer.initialized), ("A", 2, 1))
+        for metric in schema.attributes(schema.CONSUMER_FIELDS + schema.WORKER_FIELDS, schema.CONSUMER_DERIVED):
+            if metric.kind != schema.HISTOGRAM and metric.name not in ("workers", "initialized"):
+                self.assertEqual(getattr(consumer, metric.name), 0, metric.name)
+        self.assertEqual((consumer.wait.count, consumer.processing.count), (0, 0))
+
+    def test_backlog_is_what_was_enqueued_and_neither_dequeued_nor_dropped(self):
+        # type: () -> None
+        self.segment().consumer(0, enqueued=100, dropped=5).worker(0, dequeued=60)
+
+        self.assertEqual(self.first().backlog, 35)
+
+    def test_backlog_is_never_below_0(self):
+        # type: () -> None
+        self.segment().consumer(0, enqueued=1).worker(0, dequeued=2)
+
+        self.assertEqual(self.first().backlog, 0)
+
+    def test_in_flight_is_what_was_dequeued_and_is_not_finished(self):
+        # type: () -> None
+        self.segment().consumer(0, enqueued=10).worker(0, dequeued=10, processed=4, failed=3, invalid=2)
+
+        consumer = self.first()
+
+        self.assertEqual((consumer.in_flight, consumer.finished, consumer.backlog), (1, 9, 0))
+
+    def test_workers_are_added_up(self):
+        # type: () -> None
+        segment = self.segment(consumers=[("A", 3), ("B", 1)])
+        segment.consumer(0, enqueued=100)
+        segment.worker(0, 0, dequeued=10, processed=9, wait_ns=5).worker(0, 1, dequeued=20, failed=19, wait_ns=7)
+        segment.worker(0, 2, dequeued=3, invalid=3, wait_ns=9).worker(1, dequeued=1000)
+
+        consumer = self.first()
+
+        self.assertEqual((consumer.dequeued, consumer.processed, consumer.failed, consumer.invalid), (33, 9, 19, 3))
+        self.assertEqual((consumer.backlog, consumer.in_flight, consumer.wait_ns), (67, 2, 21))
+
+    def test_oldest_age_is_0_without_a_backlog(self):
+        # type: () -> None
+        long_ago = monotonic_ns(0) - 100 * SECOND
+        self.segment().consumer(0, enqueued=3, put_head_ns=long_ago).worker(0, dequeued=3, head_ns=long_ago)
+
+        self.assertEqual(self.first().oldest_age, 0)
+
+    def test_oldest_age_is_that_of_the_head_which_the_worker_saw_last(self):
+        # type: () -> None
+        now_ns = monotonic_ns(0)
+        segment = self.segment().consumer(0, enqueued=3, put_head_ns=now_ns - 90 * SECOND)
+        segment.worker(0, dequeued=1, head_ns=now_ns - 60 * SECOND)
+
+        self.assertAlmostEqual(self.first().oldest_age, 60, delta=NEAR)
+
+    def test_oldest_age_is_that_of_what_was_put_into_the_empty_queue_since(self):
+        # type: () -> None
+        """The worker saw an empty queue last, or never took anything."""
+        now_ns = monotonic_ns(0)
+        segment = self.segment().consumer(0, enqueued=3, put_head_ns=now_ns - 30 * SECOND)
+        for head_ns in (0, now_ns - 60 * SECOND):
+            segment.worker(0, dequeued=1, head_ns=head_ns)
+
+            self.assertAlmostEqual(self.first().oldest_age, 30, delta=NEAR)
+
+    def test_oldest_age_with_several_workers_is_that_of_the_latest_head(self):
+        # type: () -> None
+        """The head moves on: who saw the later one saw it last."""
+        now_ns = monotonic_ns(0)
+        segment = self.segment(consumers=[("A", 3)]).consumer(0, enqueued=9)
+        segment.worker(0, 0, dequeued=1, head_ns=now_ns - 60 * SECOND).worker(0, 1, dequeued=1, head_ns=0)
+        segment.worker(0, 2, dequeued=1, head_ns=now_ns - 20 * SECOND)
+
+        self.assertAlmostEqual(self.first().oldest_age, 20, delta=NEAR)
+
+    def test_current_age_is_that_of_the_longest_running_message(self):
+        # type: () -> None
+        now_ns = monotonic_ns(0)
+        segment = self.segment(consumers=[("A", 3)])
+        segment.worker(0, 0, dequeued=5, processed=4, started_ns=now_ns - 40 * SECOND)
+        segment.worker(0, 1, dequeued=5, failed=4, started_ns=now_ns - 70 * SECOND)
+        segment.worker(0, 2, dequeued=5, invalid=5, started_ns=now_ns - 500 * SECOND)
+
+        self.assertAlmostEqual(self.first().current_age, 70, delta=NEAR)
+
+    def test_current_age_is_0_when_nobody_works(self):
+        # type: () -> None
+        self.segment().worker(0, dequeued=5, processed=5, started_ns=monotonic_ns(0) - 70 * SECOND)
+
+        self.assertEqual(self.first().current_age, 0)
+
+    def test_busy_seconds_count_the_messages_in_flight(self):
+        # type: () -> None
+        now_ns = monotonic_ns(0)
+        segment = self.segment(consumers=[("A", 2)])
+        segment.worker(0, 0, dequeued=2, processed=1, processing_ns=3 * SECOND, started_ns=now_ns - 40 * SECOND)
+        segment.worker(0, 1, dequeued=1, processed=1, processing_ns=2 * SECOND, started_ns=now_ns - 99 * SECOND)
+
+        self.assertAlmostEqual(self.first().busy_seconds, 45, delta=NEAR)
+
+    def test_last_success_and_last_failure_are_unix_times_of_the_latest_worker(self):
+        # type: () -> None
+        now_ns = monotonic_ns(0)
+        segment = self.segment(consumers=[("A", 2)])
+        set_realtime(segment)
+        segment.worker(0, 0, last_success_ns=now_ns - 50 * SECOND, last_failure_ns=now_ns - 20 * SECOND)
+        segment.worker(0, 1, last_success_ns=now_ns - 30 * SECOND)
+
+        consumer = self.first()
+
+        self.assertAlmostEqual(consumer.last_success, time.time() - 30, delta=NEAR)
+        self.assertAlmostEqual(consumer.last_failure, time.time() - 20, delta=NEAR)
+
+    def test_never_is_0(self):
+        # type: () -> None
+        set_realtime(self.segment())
+
+        self.assertEqual((self.first().last_success, self.first().last_failure), (0, 0))
+
+    def test_histograms_are_those_of_all_workers(self):
+        # type: () -> None
+        segment = self.segment(consumers=[("A", 2), ("B", 1)])
+        segment.durations(0, "wait", [0.001, 0.002]).durations(0, "wait", [5.0], nth=1)
+        segment.durations(0, "processing", [0.25]).durations(1, "wait", [100.0])
+
+        consumer = self.first()
+
+        self.assertEqual((consumer.wait.count, consumer.processing.count), (3, 1))
+        self.assertAlmostEqual(consumer.wait.total, 5.003)
+        self.assertAlmostEqual(consumer.wait.percentile(100), 5.0, delta=5.0 / 32)
+        self.assertAlmostEqual(consumer.processing.percentile(50), 0.25, delta=0.25 / 32)
+
+    def test_a_consumer_that_was_not_built_has_no_workers_and_is_there(self):
+        # type: () -> None
+        self.segment(consumers=[("A", 0), ("B", 1)]).consumer(0, initialized=0)
+
+        consumer = self.first()
+
+        self.assertEqual((consumer.initialized, consumer.workers, consumer.dequeued, consumer.backlog), (0, 0, 0, 0))
+        self.assertEqual(consumer.wait.count, 0)
+
+    def test_consumers_are_found_by_name(self):
+        # type: () -> None
+        self.segment(consumers=[("A", 1), ("B", 1)]).worker(1, processed=4)
+        snapshot = read(self.path)
+
+        self.assertEqual(snapshot.consumer("B").processed, 4)
+        self.assertEqual(snapshot.since(None).consumer("B").processed, 4)
+        for who in (snapshot, snapshot.since(None)):
+            with self.assertRaises(KeyError):
+                who.consumer("C")
+
+
+class HubTest(_WithSegment):
+    def test_the_hub_has_its_texts_and_counters(self):
+        # type: () -> None
+        self.segment(hub="bus").hub(received=5, received_bytes=500, malformed=1, unrouted=2, endpoints=3, connected=2)
+        snapshot = read(self.path)
+
+        hub = snapshot.hub
+
+        self.assertEqual((hub.name, hub.version, hub.shape, hub.source), ("bus", "1.0", "threads", "test"))
+        self.assertEqual((hub.received, hub.received_bytes, hub.malformed, hub.unrouted), (5, 500, 1, 2))
+        self.assertEqual((hub.endpoints, hub.connected, hub.up), (3, 2, 1))
+        self.assertEqual((snapshot.path, snapshot.pid, snapshot.generation), (self.path, os.getpid(), 1))
+        self.assertAlmostEqual(snapshot.time, time.time(), delta=NEAR)
+
+    def test_texts_are_native_strings(self):
+        # type: () -> None
+        """collectd's Python 2 takes no unicode."""
+        self.segment(hub=b"b\xc3\xbcs".decode("utf-8"), consumers=[(b"\xc3\xa9".decode("utf-8"), 1)])
+        snapshot = read(self.path)
+
+        for text in (snapshot.hub.name, snapshot.hub.version, snapshot.consumers[0].name):
+            self.assertIsInstance(text, str)
+
+    def test_a_text_that_fills_its_field_is_whole(self):
+        # type: () -> None
+        self.segment(hub="x" * schema.TEXT_BYTES)
+
+        self.assertEqual(read(self.path).hub.name, "x" * 128)
+
+    def test_backlog_is_the_sum_over_the_consumers(self):
+        # type: () -> None
+        segment = self.segment(consumers=[("A", 1), ("B", 1)])
+        segment.consumer(0, enqueued=5).consumer(1, enqueued=7).worker(1, dequeued=1)
+        segment.hub(queue_enqueued=100)
+
+        self.assertEqual(read(self.path).hub.backlog, 11)
+
+    def test_backlog_of_shape_shared_is_its_one_queue(self):
+        # type: () -> None
+        segment = self.segment(consumers=[("A", 1), ("B", 1)]).consumer(0, enqueued=5).consumer(1, enqueued=5)
+        segment.hub(shape="shared", queue_enqueued=5, queue_dequeued=2)
+        self.assertEqual(read(self.path).hub.backlog, 3)
+
+        segment.hub(queue_dequeued=6)
+        self.assertEqual(read(self.path).hub.backlog, 0)
+
+    def test_ages_are_measured_from_now(self):
+        # type: () -> None
+        self.segment(age=300.0).beat(age=20.0, enqueuer_age=30.0)
+
+        hub = read(self.path).hub
+
+        self.assertAlmostEqual(hub.uptime, 300, delta=NEAR)
+        self.assertAlmostEqual(hub.heartbeat_age, 20, delta=NEAR)
+        self.assertAlmostEqual(hub.enqueuer_age, 30, delta=NEAR)
+
+    def test_an_enqueuer_that_never_beat_is_as_old_as_the_hub(self):
+        # type: () -> None
+        self.segment(age=100.0).hub(enqueuer_heartbeat_ns=0)
+
+        self.assertAlmostEqual(read(self.path).hub.enqueuer_age, 100, delta=NEAR)
+
+    def test_what_lies_in_the_future_is_0_old(self):
+        # type: () -> None
+        self.segment().beat(age=-1000.0)
+
+        self.assertEqual(read(self.path).hub.heartbeat_age, 0)
+
+
+class StatusTest(_WithSegment):
+    def test_a_living_hub_is_in_its_phase(self):
+        # type: () -> None
+        segment = self.segment()
+        for phase in PHASES:
+            segment.phase(phase)
+            snapshot = read(self.path)
+
+            self.assertEqual((snapshot.status(), snapshot.hub.phase), (phase, phase))
+            self.assertEqual(snapshot.is_up(), phase != "stopped")
+            self.assertEqual(snapshot.hub.up, int(phase != "stopped"))
+
+    def test_a_hub_that_lost_its_lock_is_down_whatever_its_heartbeat(self):
+        # type: () -> None
+        segment = self.segment().unlock()
+        for age in (0.0, 1000.0):
+            segment.beat(age=age)
+            snapshot = read(self.path)
+
+            self.assertEqual((snapshot.status(), snapshot.is_locked, snapshot.hub.up), ("down", False, 0))
+
+    def test_a_hub_that_stopped_is_stopped_and_not_down(self):
+        # type: () -> None
+        self.segment().phase("stopped").unlock().beat(age=1000.0)
+
+        self.assertEqual(read(self.path).status(), "stopped")
+
+    def test_an_old_heartbeat_of_either_thread_means_stuck(self):
+        # type: () -> None
+        segment = self.segment()
+        for age, enqueuer_age, status in ((0, 0, "running"), (20, 0, "stuck"), (0, 20, "stuck"), (10, 10, "running")):
+            segment.beat(age=age, enqueuer_age=enqueuer_age)
+            snapshot = read(self.path)
+
+            self.assertEqual(snapshot.status(), status)
+            self.assertEqual(snapshot.status(stale_after=100.0), "running")
+            self.assertEqual(snapshot.status(stale_after=-1.0), "stuck")
+
+    def test_a_reader_leaves_no_lock_and_is_taken_for_no_hub(self):
+        # type: () -> None
+        segment = self.segment().unlock()
+
+        first, second = read(self.path), read(self.path)
+
+        self.assertFalse(first.is_locked or second.is_locked)
+        fcntl.flock(segment._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self.assertTrue(read(self.path).is_locked)
+
+    def test_readers_at_the_same_time_are_taken_for_no_hub(self):
+        # type: () -> None
+        segment = self.segment().unlock()
+        with open(self.path, "rb") as other:
+            fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+            self.assertFalse(read(segment.path).is_locked)
+
+    def test_a_newer_hub_in_a_phase_that_this_reader_does_not_know_is_up(self):
+        # type: () -> None
+        self.segment().hub(phase=99)
+        snapshot = read(self.path)
+
+        self.assertEqual((snapshot.hub.phase, snapshot.status(), snapshot.is_up()), ("unknown", "unknown", True))
+
+
+class IntervalTest(_WithSegment):
+    def moved(self):
+        # type: () -> Interval
+        """Ten seconds in which 40 messages came and 30 were taken, of which 20 are processed, 5 bad and 3 refused."""
+        segment = self.segment(consumers=[("A", 2)]).hub(received=100, malformed=1)
+        segment.consumer(0, enqueued=100).worker(0, 0, dequeued=50, processed=50, processing_ns=SECOND)
+        segment.durations(0, "wait", [0.001]).durations(0, "processing", [0.001, 0.001])
+        before = read(self.path)
+        segment.hub(received=150, malformed=3)
+        segment.consumer(0, enqueued=140)
+        segment.worker(0, 0, dequeued=70, processed=70)
+        segment.worker(0, 1, dequeued=10, failed=5, invalid=3)
+        segment.durations(0, "wait", [0.001] + [1.0] * 3).durations(0, "processing", [0.001, 0.001, 4.0])
+        return interval(read(self.path), before)
+
+    def test_counters_are_differences(self):
+        # type: () -> None
+        moved = self.moved()
+        consumer = moved.consumers[0]
+
+        self.assertEqual((consumer.enqueued, consumer.dequeued, consumer.dropped), (40, 30, 0))
+        self.assertEqual((consumer.processed, consumer.failed, consumer.invalid, consumer.finished), (20, 5, 3, 28))
+        self.assertEqual((moved.hub.received, moved.hub.malformed, moved.hub.unrouted), (50, 2, 0))
+
+    def test_rates_are_per_second(self):
+        # type: () -> None
+        moved = self.moved()
+        consumer = moved.consumers[0]
+
+        self.assertEqual(moved.seconds, 10)
+        self.assertAlmostEqual(moved.hub.receive_rate, 5.0)
+        self.assertAlmostEqual(consumer.enqueue_rate, 4.0)
+        self.assertAlmostEqual(consumer.dequeue_rate, 3.0)
+        self.assertAlmostEqual(consumer.processing_rate, 2.8)
+
+    def test_dropped_messages_shrink_the_backlog_too(self):
+        # type: () -> None
+        segment = self.segment().consumer(0, enqueued=100)
+        before = read(self.path)
+        segment.consumer(0, enqueued=110, dropped=40).worker(0, dequeued=20)
+
+        consumer = interval(read(self.path), before).consumers[0]
+
+        self.assertAlmostEqual(consumer.dequeue_rate, 6.0)
+        self.assertAlmostEqual(consumer.catch_up, 50 / 5.0)
+
+    def test_histograms_are_those_of_the_interval(self):
+        # type: () -> None
+        consumer = self.moved().consumers[0]
+
+        self.assertEqual((consumer.wait.count, consumer.processing.count), (3, 1))
+        self.assertAlmostEqual(consumer.wait.percentile(1), 1.0, delta=1 / 32.0)
+        self.assertAlmostEqual(consumer.processing.percentile(50), 4.0, delta=4 / 32.0)
+        self.assertAlmostEqual(consumer.processing.total, 4.0)
+
+    def test_a_quiet_interval_has_empty_histograms(self):
+        # type: () -> None
+        self.segment().durations(0, "wait", [1.0]).worker(0, dequeued=1, processed=1)
+        before = read(self.path)
+
+        consumer = interval(read(self.path), before).consumers[0]
+
+        self.assertEqual((consumer.wait.count, consumer.processing.count), (0, 0))
+        self.assertTrue(math.isnan(consumer.wait.percentile(50)))
+
+    def test_busy_is_the_part_of_the_workers_time(self):
+        # type: () -> None
+        segment = self.segment(consumers=[("A", 2)]).worker(0, 0, processing_ns=SECOND)
+        before = read(self.path)
+        segment.worker(0, 0, processing_ns=5 * SECOND).worker(0, 1, processing_ns=SECOND)
+
+        consumer = interval(read(self.path), before).consumers[0]
+
+        self.assertAlmostEqual(consumer.busy_seconds, 5.0)
+        self.assertAlmostEqual(consumer.busy, 5 / 20.0)
+
+    def test_busy_is_1_at_the_most(self):
+        # type: () -> None
+        segment = self.segment()
+        before = read(self.path)
+        segment.worker(0, processing_ns=11 * SECOND)
+
+        self.assertEqual(interval(read(self.path), before).consumers[0].busy, 1.0)
+
+    def test_a_stuck_worker_is_busy_all_the_time(self):
+        # type: () -> None
+        """The message in flight counts although it has not been finished."""
+        self.segment().worker(0, dequeued=1, started_ns=monotonic_ns(0) - 100 * SECOND)
+        before = read(self.path)
+        after = read(self.path)
+        after.consumers[0]._clocks = after.consumers[0]._clocks._replace(now_ns=before.taken_ns + 10 * SECOND)
+
+        self.assertAlmostEqual(interval(after, before).consumers[0].busy, 1.0, places=3)
+
+    def test_no_time_has_no_rates(self):
+        # type: () -> None
+        self.segment().consumer(0, enqueued=5)
+        snapshot = read(self.path)
+
+        same = snapshot.since(snapshot)
+
+        consumer = same.consumers[0]
+        for unknown in (consumer.enqueue_rate, consumer.processing_rate, consumer.busy, consumer.catch_up):
+            self.assertTrue(math.isnan(unknown))
+        self.assertTrue(math.isnan(same.hub.receive_rate))
+
+    def test_a_consumer_without_workers_is_not_busy(self):
+        # type: () -> None
+        self.segment(consumers=[("A", 0)])
+
+        self.assertTrue(math.isnan(read(self.path).since(None).consumers[0].busy))
+
+    def test_without_an_older_snapshot_it_is_everything_since_the_start(self):
+        # type: () -> None
+        segment = self.segment(age=100.0).consumer(0, enqueued=500).worker(0, dequeued=300)
+        segment.durations(0, "wait", [1.0, 2.0])
+
+        whole = read(self.path).since(None)
+
+        self.assertIsNone(whole.older)
+        self.assertAlmostEqual(whole.seconds, 100, delta=NEAR)
+        self.assertEqual((whole.consumers[0].enqueued, whole.consumers[0].wait.count), (500, 2))
+
+    def test_a_restart_in_between_is_everything_since_the_start(self):
+        # type: () -> None
+        with Segment(self.path, generation=1) as first:
+            first.consumer(0, enqueued=1000).hub(received=1000)
+            before = read(self.path)
+        self.segment(generation=2, age=3.0).consumer(0, enqueued=7).hub(received=8)
+
+        since = read(self.path).since(before)
+
+        self.assertIsNone(since.older)
+        self.assertEqual((since.consumers[0].enqueued, since.hub.received), (7, 8))
+        self.assertAlmostEqual(since.seconds, 3, delta=NEAR)
+
+    def test_a_consumer_that_was_not_there_before_starts_at_0(self):
+        # type: () -> None
+        with Segment(self.path, consumers=[("A", 1)]) as first:
+            first.worker(0, processed=5)
+            before = read(self.path)
+        segment = self.segment(consumers=[("B", 1), ("A", 1)])
+        segment.worker(0, processed=3).worker(1, processed=6)
+
+        since = interval(read(self.path), before)
+
+        self.assertEqual([(c.name, c.processed) for c in since.consumers], [("B", 3), ("A", 1)])
+
+    def test_nothing_is_below_0_when_the_snapshots_are_the_wrong_way_round(self):
+        # type: () -> None
+        segment = self.segment()
+        before = read(self.path)
+        segment.consumer(0, enqueued=5).hub(received=5)
+
+        backwards = before.since(read(self.path))
+
+        self.assertEqual((backwards.seconds, backwards.consumers[0].enqueued, backwards.hub.received), (0, 0, 0))
+
+    def test_reading_resets_nothing(self):
+        # type: () -> None
+        self.segment().consumer(0, enqueued=5).worker(0, processed=3)
+
+        first, second = read(self.path), read(self.path)
+
+        self.assertEqual(first.consumers[0].enqueued, second.consumers[0].enqueued)
+        self.assertEqual(second.since(None).consumers[0].processed, 3)
+
+
+class CatchUpTest(unittest.TestCase):
+    def test_catch_up_is_backlog_divided_by_net_rate(self):
+        # type: () -> None
+        self.assertEqual(catch_up(100, 4.0), 25.0)
+
+    def test_no_backlog_is_caught_up(self):
+        # type: () -> None
+        for net_rate in (-5.0, 0.0, 5.0, float("nan")):
+            self.assertEqual(catch_up(0, net_rate), 0.0)
+
+    def test_a_backlog_that_does_not_shrink_is_never_caught_up(self):
+        # type: () -> None
+        for net_rate in (-5.0, 0.0, float("nan")):
+            self.assertTrue(math.isnan(catch_up(10, net_rate)))
+
+
+class OtherVersionTest(_WithSegment):
+    def test_a_field_that_is_missing_reads_as_0(self):
+        # type: () -> None
+        missing = ["worker.failed", "worker.invalid", "consumer.dropped", "hub.unrouted", "hub.disconnects"]
+        self.segment(without=missing).worker(0, dequeued=5, processed=4).consumer(0, enqueued=9)
+        snapshot = read(self.path)
+
+        consumer = snapshot.consumers[0]
+
+        self.assertEqual((consumer.failed, consumer.invalid, consumer.dropped), (0, 0, 0))
+        self.assertEqual((consumer.backlog, consumer.in_flight), (4, 1))
+        self.assertEqual((snapshot.hub.unrouted, snapshot.hub.disconnects), (0, 0))
+
+    def test_any_field_may_be_missing(self):
+        # type: () -> None
+        for section, metrics in (
+            ("worker", schema.WORKER_FIELDS),
+            ("consumer", schema.CONSUMER_FIELDS),
+            ("hub", schema.HUB_FIELDS),
+        ):
+            for metric in metrics:
+                with Segment(self.path, without=["%s.%s" % (section, metric.name)]) as segment:
+                    segment.consumer(0, enqueued=9).worker(0, dequeued=5).hub(received=3)
+                    snapshot = read(segment.path)
+
+                whole = snapshot.since(None)
+                shown = schema.attributes(schema.CONSUMER_FIELDS + schema.WORKER_FIELDS, schema.CONSUMER_DERIVED)
+                for name in [attribute.name for attribute in shown]:
+                    getattr(snapshot.consumers[0], name)
+                for attribute in schema.attributes(schema.HUB_FIELDS, schema.HUB_DERIVED):
+                    getattr(snapshot.hub, attribute.name)
+                self.assertEqual(whole.consumers[0].wait.count, 0)
+                if metric.name != "received":
+                    self.assertEqual(snapshot.hub.received, 3)
+
+    def test_all_fields_may_be_missing(self):
+        # type: () -> None
+        everything = [
+            "%s.%s" % (section, metric.name)
+            for section, metrics in (
+                ("worker", schema.WORKER_FIELDS[1:]),
+                ("consumer", schema.CONSUMER_FIELDS[1:]),
+                ("hub", schema.HUB_FIELDS[1:]),
+            )
+            for metric in metrics
+        ]
+        self.segment(without=everything)
+        snapshot = read(self.path)
+
+        self.assertEqual((snapshot.consumers[0].name, snapshot.consumers[0].backlog), ("A", 0))
+        self.assertEqual(snapshot.since(None).consumers[0].processed, 0)
+
+    def test_fields_that_no_reader_knows_are_skipped(self):
+        # type: () -> None
+        unknown = ["worker.colour", "worker.taste", "consumer.colour", "hub.colour"]
+        segment = self.segment(unknown=unknown, version=(layout.MAJOR, layout.MINOR + 7), consumers=[("A", 2)])
+        segment.consumer(0, enqueued=9).worker(0, 1, dequeued=5, processed=4).hub(received=3)
+        segment.worker(0, 0, colour=12345).hub(colour=99)
+        segment.durations(0, "wait", [1.0])
+        snapshot = read(self.path)
+
+        consumer = snapshot.consumers[0]
+
+        self.assertEqual((consumer.name, consumer.backlog, consumer.in_flight, snapshot.hub.received), ("A", 4, 1, 3))
+        self.assertEqual(consumer.wait.count, 1)
+
+    def test_a_field_of_another_kind_or_size_is_not_misread(self):
+        # type: () -> None
+        self.segment().consumer(0, enqueued=9)
+        with open(self.path, "rb") as file:
+            data = file.read()
+        for old, new in (
+            (b"enqueued".ljust(32, b"\0") + b"counter".ljust(16, b"\0"), b"enqueued".ljust(32, b"\0") + b"text" * 4),
+            (
+                b"wait".ljust(32, b"\0") + b"histogram".ljust(16, b"\0"),
+                b"wait".ljust(32, b"\0") + b"counter" + 9 * b"\0",
+            ),
+        ):
+            self.assertEqual(data.count(old), 1)
+            data = data.replace(old, new)
+        with open(self.path + "2", "wb") as file:
+            file.write(data)
+
+        consumer = read(self.path + "2").consumers[0]
+
+        self.assertEqual((consumer.enqueued, consumer.wait.count), (0, 0))
+
+
+class WhereTest(_WithSegment):
+    def test_a_hub_that_is_not_there(self):
+        # type: () -> None
+        with self.assertRaises(SegmentNotFoundError) as caught:
+            read(self.path)
+
+        self.assertIn(self.path, str(caught.exception))
+
+    def test_a_file_in_the_place_of_a_directory(self):
+        # type: () -> None
+        self.segment()
+
+        with self.assertRaises(SegmentAccessError):
+            read(self.path + "/hub.stats")
+
+    def test_a_directory_in_the_place_of_the_file(self):
+        # type: () -> None
+        with self.assertRaises(SegmentFormatError):
+            read(self.directory)
+
+    def test_a_path_that_is_none(self):
+        # type: () -> None
+        for path in ("a\0b", None, 3.5):
+            with self.assertRaises(SegmentAccessError):
+                read(path)  # type: ignore[arg-type]
+
+    def test_a_reader_leaves_no_descriptor_behind(self):
+        # type: () -> None
+        self.segment()
+        with open(self.path + ".bad", "wb") as file:
+            file.write(b"GLASSHUB but not really")
+        before = len(os.listdir("/proc/self/fd"))
+
+        for _ in range(10):
+            read(self.path)
+            with self.assertRaises(SegmentFormatError):
+                read(self.path + ".bad")
+
+        self.assertEqual(len(os.listdir("/proc/self/fd")), before)
+
+    def test_a_snapshot_outlives_its_segment(self):
+        # type: () -> None
+        with Segment(self.path) as segment:
+            segment.durations(0, "wait", [1.0]).worker(0, processed=3)
+            snapshot = read(self.path)
+
+        self.assertEqual((snapshot.consumers[0].processed, snapshot.consumers[0].wait.count), (3, 1))
+        self.assertEqual(len(snapshot.consumers[0].wait.counts), histogram.BUCKETS)
+
+
+def set_realtime(segment):
+    # type: (Segment) -> None
+    """Publish how far unix time is ahead of the monotonic clock, as the hub's heartbeat does."""
+    segment._write(layout.REALTIME_OFFSET, struct.pack("=Q", int(time.time() * 1e9) - monotonic_ns(0)))
+
+
+if __name__ == "__main__":
+    unittest.main()
