@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Consumers of our own kind. A hub runs a class once, so that there are ten of each: `Noop0` to `Noop9`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from glasshub import Consumer, Message
+
+from .letters import TOPIC
+from .tallies import TALLIES
+
+#: Seconds of pure Python that a `Busy` takes for a message.
+_BUSY = 0.02
+
+
+class _Tallying(Consumer):
+    """Does nothing with a message but put it on its tally."""
+
+    topics = (TOPIC,)
+
+    def __init__(self, settings: Mapping[str, Any] | None = None) -> None:
+        super().__init__(settings or {})
+        name = type(self).__name__
+        self.tally = TALLIES[name[:4]](name)
+
+    def consume(self, message: Message) -> None:
+        """Put it on the tally."""
+        self.tally.note(message.body)
+
+
+class _Computing(Consumer):
+    """Computes, holding the interpreter's lock whenever it has it."""
+
+    topics = (TOPIC,)
+
+    def consume(self, message: Message) -> None:
+        """Compute until this thread has used so much processor time."""
+        end = time.thread_time() + _BUSY
+        while time.thread_time() < end:
+            sum(number * number for number in range(200))
+
+
+for _number in range(10):
+    for _kind, _base in (("Noop", _Tallying), ("Late", _Tallying), ("Busy", _Computing)):
+        globals()[f"{_kind}{_number}"] = type(f"{_kind}{_number}", (_base,), {})
