@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import threading
 import time
 from collections import Counter
@@ -28,6 +29,12 @@ def _lasting_things() -> None:
     """Make what is made once in a process and stays: Twisted's reactor has descriptors."""
     with suppress(ImportError):
         import moksha.hub.reactor  # noqa: F401
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interruptible() -> None:
+    """Have children die of SIGINT as they would in a terminal: a shell's job in the background has it ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

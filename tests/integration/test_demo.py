@@ -198,7 +198,7 @@ def test_a_reader_that_goes_away_ends_the_demo(tmp_path: Path, temporary: Path) 
     finally:
         end(process)
 
-    assert process.returncode == 130
+    assert process.returncode == 141
     assert not complaints
     assert not processes_of(output)
 
