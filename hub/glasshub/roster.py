@@ -179,6 +179,12 @@ def _unused(name: str, location: str, names: set[str]) -> str:
 
 
 def _of_group(group: str) -> Iterable[EntryPoint]:
-    found: Any = entry_points()
+    try:
+        found: Any = entry_points()
+    except ValueError as error:  # Python 3.9 with the finder of newer setuptools: one bad line spoils all
+        raise ConfigError(
+            f"cannot read what installed packages declare: {error}: uninstall the package that does, or set "
+            f"entry_points = false in [hub]"
+        ) from None
     # Python 3.9 has a dict of groups and no select().
     return found.select(group=group) if hasattr(found, "select") else found.get(group, ())  # type: ignore[no-any-return]

@@ -62,7 +62,7 @@ def write(tmp_path: Path) -> Write:
 
     def to_file(text: str) -> Path:
         file = tmp_path / "glasshub.toml"
-        file.write_text(text, encoding="utf-8", newline="")
+        file.write_bytes(text.encode("utf-8"))
         return file
 
     return to_file

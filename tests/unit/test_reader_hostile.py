@@ -310,7 +310,7 @@ def test_a_path_that_cannot_be_is_an_error_of_ours(tmp_path: Path, name: str) ->
 
 
 def test_a_path_with_a_nul_is_an_error_of_ours() -> None:
-    with pytest.raises(SegmentAccessError, match="not a path: embedded null byte"):
+    with pytest.raises(SegmentAccessError, match=r"not a path: .*embedded null"):
         glasshub_stats.read("/tmp/a\0b")
 
 

@@ -494,7 +494,10 @@ def test_nothing_to_run_is_an_empty_roster() -> None:
     assert built(Config(hub=_ALONE)) == []
 
 
-@pytest.mark.parametrize("value", ["json", "not valid!"])
+_SPOILS_ALL = pytest.mark.skipif(sys.version_info < (3, 10), reason="one bad line spoils all: see the next test")
+
+
+@pytest.mark.parametrize("value", ["json", pytest.param("not valid!", marks=_SPOILS_ALL)])
 def test_a_declaration_that_names_no_class_stops_only_itself(declare: Declare, value: str) -> None:
     declare(f"[{NATIVE_GROUP}]\na = {value}\nb = {here(Mailer)}\n")
 
@@ -502,6 +505,16 @@ def test_a_declaration_that_names_no_class_stops_only_itself(declare: Declare, v
 
     assert "Mailer" in names(members)
     assert all(isinstance(name, str) for name in names(members))
+
+
+def test_declarations_that_python_cannot_read_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def entry_points() -> None:
+        raise ValueError("Invalid object reference", "not valid!")
+
+    monkeypatch.setattr("glasshub.roster.entry_points", entry_points)
+
+    with pytest.raises(ConfigError, match=r"packages declare: .*'not valid!'.* or set entry_points = false in \[hub\]"):
+        built(Config())
 
 
 def test_a_module_that_fails_with_an_attribute_error_does_not_pass_for_one_without_the_class(
