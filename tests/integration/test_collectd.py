@@ -23,6 +23,7 @@ import pytest
 from collectd_glasshub.config import KEYS
 from glasshub_stats import values
 
+from ..needs import give_up
 from .collectd_daemon import ROOT, Collectd, HubProcess, Row, free_port, hub_process, module_path, prometheus, until
 
 UP = "glasshub-hub/gauge-up"
@@ -68,7 +69,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The collectd to run; without one the tests are skipped at a desk and fail in the build."""
     found = shutil.which("collectd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
     if found is None:
-        _give_up("collectd is not installed (Debian: apt-get install collectd-core rrdtool)")
+        give_up("collectd is not installed (Debian: apt-get install collectd-core rrdtool)")
         raise AssertionError
     directory = tmp_path_factory.mktemp("plugins")
     loads = "".join(f"LoadPlugin {name}\n" for name in _PLUGINS if name != "logfile")
@@ -78,9 +79,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> str:
     output = Collectd(found, directory, config + loads).test()
     for name in _PLUGINS:
         if f'plugin "{name}" successfully loaded' not in output.stdout + output.stderr:
-            _give_up(
-                f"collectd cannot load its plugin {name} (Debian: libprotobuf-c1 libmicrohttpd12): {output.stderr}"
-            )
+            give_up(f"collectd cannot load its plugin {name} (Debian: libprotobuf-c1 libmicrohttpd12): {output.stderr}")
     return found
 
 
@@ -420,9 +419,3 @@ def _known(rows: list[Row]) -> list[Row]:
 def _flushed(daemon: Collectd, directory: Path) -> list[Path]:
     daemon.ask("FLUSH plugin=rrdtool")
     return list(directory.glob("rrd/*/glasshub-fedmsg-hub/gauge-up.rrd"))
-
-
-def _give_up(reason: str) -> None:
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ..needs import program
 from .hubs import DEADLINE, Bus, HubProcess, bus_in, hub_on, wait_until
 
 HERE = "tests.integration.consumers"
@@ -174,10 +174,7 @@ def test_a_second_hub_of_the_same_name_refuses_to_start(tmp_path: Path, bus: Bus
 
 
 def test_the_stats_socket_answers(tmp_path: Path, bus: Bus) -> None:
-    curl = shutil.which("curl")
-    if curl is None:
-        assert not os.environ.get("CI"), "curl is missing"
-        pytest.skip("curl is not installed")
+    curl = program("curl")
     with hub_on(bus, tmp_path, "--consumer", f"{HERE}:Everything") as hub:
         bus.publish_many(7)
         hub.wait_until_finished(7)

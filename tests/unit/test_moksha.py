@@ -9,6 +9,8 @@ import threading
 from typing import Any
 
 import pytest
+from fedmsg.consumers import FedmsgConsumer
+from fedmsg.consumers.dummy import DummyConsumer
 
 from glasshub.compat.moksha import BusMessage, MokshaConsumer, MokshaHub, is_moksha_consumer, require_moksha
 from glasshub.consumer import Consumer
@@ -16,11 +18,6 @@ from glasshub.errors import HubError, MessageError
 from glasshub.stats import Outcome
 
 from ..fakes import frame
-
-pytest.importorskip("fedmsg.consumers")
-from fedmsg.consumers import FedmsgConsumer
-from fedmsg.consumers.dummy import DummyConsumer
-
 from . import old_consumers as old
 
 BODY = '{"topic": "org.old", "msg": {"user": "ralph"}, "msg_id": "2014-1"}'

@@ -200,7 +200,6 @@ def write_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wr
 @pytest.fixture
 def fedmsg_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FedmsgSection:
     """fedmsg's configuration, in which the consumers of this module are enabled."""
-    pytest.importorskip("fedmsg.consumers")
     monkeypatch.setenv("FEDMSG_CONFIG", "set again by the roster")
     file = tmp_path / "fedmsg.py"
     file.write_text("config = {'old.enabled': True}", encoding="utf-8")
@@ -477,8 +476,6 @@ def test_consumers_of_fedmsg_see_one_hub(fedmsg_config: FedmsgSection) -> None:
 
 
 def test_a_consumer_of_fedmsg_wants_fedmsgs_configuration() -> None:
-    pytest.importorskip("fedmsg.consumers")
-
     with pytest.raises(HubError, match=r"need fedmsg's configuration: name it with --fedmsg-config /etc/fedmsg\.d"):
         named(f"{_OLD}:Old")
 

@@ -12,7 +12,6 @@ import random
 import re
 import resource
 import select
-import shutil
 import socket
 import stat
 import subprocess
@@ -33,6 +32,7 @@ from glasshub.statsserver import THREAD_NAME, Limits, StatsServer
 from glasshub_stats import read
 from glasshub_stats.render import as_dict
 
+from ..needs import program
 from .segments import ROWS, live_segment, work
 
 #: Nothing below waits that long unless it fails.
@@ -153,10 +153,7 @@ def seen() -> Iterator[Seen]:
     ],
 )
 def test_curl_gets_the_page(hub: Hub, page: str, content_type: str, part: str) -> None:
-    curl = shutil.which("curl")
-    if curl is None:
-        assert not os.environ.get("CI"), "curl has to be there in CI"
-        pytest.skip("curl is not installed")
+    curl = program("curl")
 
     told = subprocess.run(
         [curl, "-sSf", "--unix-socket", str(hub.socket), "--write-out", "%{content_type}", f"http://hub{page}"],
