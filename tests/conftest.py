@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import signal
 import threading
 import time
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+
+from .descriptors import descriptors
 
 T = TypeVar("T")
 
@@ -40,7 +41,7 @@ def _interruptible() -> None:
 @pytest.fixture(autouse=True)
 def _nothing_is_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     """Compare threads, children and descriptors before and after."""
-    threads, children, descriptors = set(threading.enumerate()), _children(), _descriptors()
+    threads, children, opened_before = set(threading.enumerate()), _children(), descriptors()
 
     yield
 
@@ -50,7 +51,7 @@ def _nothing_is_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     assert not left, f"the test leaks threads: {left}"
     processes = _remaining(lambda: _children() - children)
     assert not processes, f"the test leaks child processes: {[_command(pid) for pid in processes]}"
-    opened = _remaining(lambda: _unmapped(_descriptors() - descriptors))
+    opened = _remaining(lambda: _unmapped(descriptors() - opened_before))
     assert not opened, f"the test leaks descriptors: {sorted(opened)}"
 
 
@@ -91,15 +92,7 @@ def _command(pid: int) -> str:
     return str(pid)
 
 
-def _descriptors() -> set[tuple[int, str]]:
-    found = set()
-    for entry in os.listdir("/proc/self/fd"):
-        with suppress(OSError):  # the descriptor that lists the directory is gone already
-            found.add((int(entry), os.readlink(f"/proc/self/fd/{entry}")))
-    return found
-
-
-def _unmapped(descriptors: set[tuple[int, str]]) -> set[tuple[int, str]]:
+def _unmapped(opened: set[tuple[int, str]]) -> set[tuple[int, str]]:
     """Without the one that each mapped file has: mmap copies it, and it goes with the mapping.
 
     A segment stays mapped as long as somebody may count in it, for example a logged traceback.
@@ -109,7 +102,7 @@ def _unmapped(descriptors: set[tuple[int, str]]) -> set[tuple[int, str]]:
         _, _, path = line.partition("/")
         mapped["/" + path] += 1
     found = set()
-    for descriptor, target in sorted(descriptors):
+    for descriptor, target in sorted(opened):
         if mapped[target]:
             mapped[target] -= 1
         else:

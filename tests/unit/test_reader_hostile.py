@@ -30,6 +30,7 @@ from glasshub_stats import (
     values,
 )
 
+from ..descriptors import descriptors
 from ..fakes import PATIENCE
 from .segments import live_segment, work
 
@@ -68,16 +69,12 @@ def soon() -> Iterator[None]:
     assert time.monotonic() - start < SOON
 
 
-def descriptors() -> list[str]:
-    return sorted(os.listdir("/proc/self/fd"))
-
-
 def look(path: Path) -> Snapshot | StatsError:
     """Read, soon, and leave no descriptor behind, whatever comes of it."""
     before = descriptors()
     with soon():
         found = _read(path)
-    assert set(descriptors()) <= set(before)
+    assert descriptors() <= before
     assert isinstance(found, Snapshot) or str(path) in str(found)
     return found
 

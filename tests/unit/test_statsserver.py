@@ -32,6 +32,7 @@ from glasshub.statsserver import THREAD_NAME, Limits, StatsServer
 from glasshub_stats import read
 from glasshub_stats.render import as_dict
 
+from ..descriptors import descriptors
 from ..needs import program
 from .segments import ROWS, live_segment, work
 
@@ -99,15 +100,6 @@ def serving(directory: Path, limits: Limits | None = None) -> Iterator[Hub]:
             yield hub
         finally:
             hub.server.close()
-
-
-def descriptors() -> set[str]:
-    """What the process has open."""
-    found = set()
-    for number in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(FileNotFoundError):
-            found.add(f"{number} {os.readlink(f'/proc/self/fd/{number}')}")
-    return found
 
 
 def server_threads() -> list[threading.Thread]:
@@ -518,7 +510,7 @@ def test_process_without_descriptors_says_so_once_and_recovers(tmp_path: Path, s
     with serving(tmp_path, limits) as hub, socket.socket(socket.AF_UNIX) as client:
         client.settimeout(PATIENCE)
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        highest = max(int(entry.split()[0]) for entry in descriptors())
+        highest = max(number for number, _ in descriptors())
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(highest + 1, client.fileno() + 1), hard))
         try:
             with contextlib.ExitStack() as stack:
