@@ -34,6 +34,7 @@ def _slots_of(section: str) -> dict[str, int]:
 
 _WORKER = _slots_of("worker")
 _PROCESSED, _FAILED, _INVALID = _WORKER["processed"], _WORKER["failed"], _WORKER["invalid"]
+_DUPLICATES = _WORKER["duplicates"]
 _DEQUEUED, _STARTED, _HEAD = _WORKER["dequeued"], _WORKER["started_ns"], _WORKER["head_ns"]
 _WAIT_NS, _PROCESSING_NS = _WORKER["wait_ns"], _WORKER["processing_ns"]
 _LAST_SUCCESS, _LAST_FAILURE = _WORKER["last_success_ns"], _WORKER["last_failure_ns"]
@@ -52,6 +53,10 @@ _CONSUMER = _slots_of("consumer")
 _ENQUEUED, _WATERMARK, _PUT_HEAD = _CONSUMER["enqueued"], _CONSUMER["watermark"], _CONSUMER["put_head_ns"]
 
 _HUB = _slots_of("hub")
+_PRODUCER = _slots_of("producer")
+
+# A frequency of more seconds than this, a hundred years, would not fit into its slot some day.
+_LONGEST = 100 * 365 * 86400.0
 
 
 class Outcome(enum.Enum):
@@ -60,11 +65,16 @@ class Outcome(enum.Enum):
     PROCESSED = "processed"
     FAILED = "failed"
     INVALID = "invalid"
+    DUPLICATE = "duplicate"
 
 
 # Looked up once: an attribute of an Enum class costs as much as three slots.
 _PROCESSED_OUTCOME = Outcome.PROCESSED
-_COUNTED_IN = {Outcome.FAILED: (_FAILED, _LAST_FAILURE), Outcome.INVALID: (_INVALID, _LAST_REFUSAL)}
+_COUNTED_IN = {
+    Outcome.FAILED: (_FAILED, _LAST_FAILURE),
+    Outcome.INVALID: (_INVALID, _LAST_REFUSAL),
+    Outcome.DUPLICATE: (_DUPLICATES, None),
+}
 
 
 class WorkerSlots:
@@ -110,7 +120,8 @@ class WorkerSlots:
             else:
                 count, last = _COUNTED_IN[outcome]
                 slots[count] += 1
-                slots[last] = now_ns
+                if last is not None:
+                    slots[last] = now_ns
             took_ns = now_ns - self._started_ns
             self._processing_ns = slots[_PROCESSING_NS] = self._processing_ns + took_ns
             units = took_ns >> UNIT_SHIFT
@@ -139,17 +150,22 @@ class WorkerSlots:
 class ConsumerSlots:
     """What the enqueuer counts for one consumer. Threads: enqueuer only."""
 
-    __slots__ = ("_slots", "_watermark", "total")
+    __slots__ = ("_count", "_head", "_highest", "_slots", "_watermark", "total")
 
-    def __init__(self, slots: memoryview) -> None:
+    def __init__(
+        self, slots: memoryview, *, count: int = _ENQUEUED, watermark: int = _WATERMARK, head: int = _PUT_HEAD
+    ) -> None:
         self._slots = slots
-        self._watermark = 0
+        self._count = count
+        self._watermark = watermark
+        self._head = head
+        self._highest = 0
         #: Messages counted so far.
         self.total = 0
 
     def enqueued(self, count: int) -> None:
         """Count messages; before they are put, so that no worker can be ahead of the count."""
-        self.total = self._slots[_ENQUEUED] = self.total + count
+        self.total = self._slots[self._count] = self.total + count
 
     def put(self, depth: int, first_ns: int) -> None:
         """Note what the queue looks like after a put.
@@ -159,9 +175,61 @@ class ConsumerSlots:
             first_ns: When its first message was received if it had been empty, else 0.
         """
         if first_ns:
-            self._slots[_PUT_HEAD] = first_ns
-        if depth > self._watermark:
-            self._slots[_WATERMARK] = self._watermark = depth
+            self._slots[self._head] = first_ns
+        if depth > self._highest:
+            self._slots[self._watermark] = self._highest = depth
+
+
+class InjectionSlots(ConsumerSlots):
+    """What is counted of one consumer's queue besides what the enqueuer puts and the workers take.
+
+    Threads: whoever holds the inlet's lock.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, slots: memoryview) -> None:
+        super().__init__(
+            slots,
+            count=_CONSUMER["injected"],
+            watermark=_CONSUMER["injected_watermark"],
+            head=_CONSUMER["injected_head_ns"],
+        )
+
+    injected = ConsumerSlots.enqueued
+
+    def withdrew(self, count: int) -> None:
+        """Count messages that the consumer took by itself; after it has them, so that none counts as taken before."""
+        self._slots[_CONSUMER["withdrawn"]] += count
+
+
+class FetchSlots:
+    """What is told of fetching the backlog that came before the start. Threads: the one that fetches only."""
+
+    __slots__ = ("_slots",)
+
+    def __init__(self, slots: memoryview) -> None:
+        self._slots = slots
+
+    def began(self) -> None:
+        """Show that fetching goes on."""
+        self._slots[_CONSUMER["fetching"]] = 1
+
+    def fetched(self, count: int) -> None:
+        """Count messages fetched and put; whoever puts them counts them as injected."""
+        self._slots[_CONSUMER["fetched"]] += count
+
+    def missed(self, count: int) -> None:
+        """Count messages that lie beyond the configured bound."""
+        self._slots[_CONSUMER["fetch_missed"]] += count
+
+    def failed(self) -> None:
+        """Count an attempt that failed."""
+        self._slots[_CONSUMER["fetch_errors"]] += 1
+
+    def ended(self) -> None:
+        """Show that fetching is over."""
+        self._slots[_CONSUMER["fetching"]] = 0
 
 
 class EnqueuerSlots:
@@ -212,6 +280,63 @@ class DispatcherSlots:
         self._slots[_HUB["queue_dequeued"]] += 1
 
 
+class HubQueueSlots:
+    """What others than the enqueuer put into the one queue of shape `shared`.
+
+    Threads: whoever holds the lock of that queue's inlets.
+    """
+
+    __slots__ = ("_slots",)
+
+    def __init__(self, slots: memoryview) -> None:
+        self._slots = slots
+
+    def injected(self, count: int) -> None:
+        """Count messages; before they are put."""
+        self._slots[_HUB["queue_injected"]] += count
+
+
+class ProducerSlots:
+    """What one producer's thread tells of its polls. Threads: that thread only.
+
+    The order of the stores is for a reader that sees an update half done, as it may when the thread is interrupted in
+    it: a poll is running from the last store of `began` to the last of `ended`, and whatever tells when the next one
+    is due is complete while none is.
+    """
+
+    __slots__ = ("_slots",)
+
+    def __init__(self, slots: memoryview) -> None:
+        self._slots = slots
+
+    def began(self, now_ns: int) -> None:
+        """Note that a poll begins."""
+        self._slots[_PRODUCER["last_run_ns"]] = now_ns
+        self._slots[_PRODUCER["started_ns"]] = now_ns
+
+    def ended(self, now_ns: int, *, succeeded: bool) -> None:
+        """Count the poll that began last.
+
+        Args:
+            now_ns: When it ended.
+            succeeded: Whether it returned; it raised an exception otherwise.
+        """
+        slots = self._slots
+        took_ns = now_ns - slots[_PRODUCER["started_ns"]]
+        slots[_PRODUCER["last_duration_ns"]] = took_ns
+        slots[_PRODUCER["running_ns"]] += took_ns
+        if succeeded:
+            slots[_PRODUCER["runs"]] += 1
+            slots[_PRODUCER["last_success_ns"]] = now_ns
+        else:
+            slots[_PRODUCER["failures"]] += 1
+        slots[_PRODUCER["started_ns"]] = 0
+
+    def frequency(self, seconds: float) -> None:
+        """Publish the time from the end of one poll to the beginning of the next; 0 when there is none between them."""
+        self._slots[_PRODUCER["frequency_ns"]] = int(min(max(0.0, seconds), _LONGEST) * 1e9)
+
+
 @dataclass(frozen=True)
 class ConsumerRow:
     """What the segment says of a consumer from the start: its name, its workers, whether it was built."""
@@ -219,6 +344,15 @@ class ConsumerRow:
     name: str
     workers: int
     initialized: bool
+
+
+@dataclass(frozen=True)
+class ProducerRow:
+    """What the segment says of a producer from the start: its name, whether it was built, seconds between polls."""
+
+    name: str
+    initialized: bool
+    frequency: float = 0.0
 
 
 class SegmentWriter:
@@ -231,8 +365,12 @@ class SegmentWriter:
         path: Where it stands.
         enqueuer: The hub's slots that the enqueuer writes.
         dispatcher: The hub's slots that the dispatcher of shape `shared` writes.
+        hub_queue: The hub's slots that others write who put into the queue of shape `shared`.
         consumers: The enqueuer's slots of each consumer.
+        injections: The slots of each consumer that others write who put into its queue.
+        fetches: The slots of each consumer that its fetcher writes.
         workers: The slots of each consumer's workers.
+        producers: The slots of each producer.
     """
 
     def __init__(
@@ -240,6 +378,7 @@ class SegmentWriter:
         path: Path,
         consumers: Sequence[ConsumerRow],
         *,
+        producers: Sequence[ProducerRow] = (),
         name: str,
         version: str,
         shape: str,
@@ -253,7 +392,7 @@ class SegmentWriter:
             StatsDirectoryError: The directory refuses, is full, or the group does not exist.
         """
         self.path = path
-        sections, size = layout.plan(sum(c.workers for c in consumers), len(consumers))
+        sections, size = layout.plan(sum(c.workers for c in consumers), len(consumers), len(producers))
         # One name, so that what a hub leaves that was killed here is gone with the next start (see `claimed`).
         temporary = path.with_name(f".{path.name}.new")
         with _explained(path.parent):
@@ -264,7 +403,11 @@ class SegmentWriter:
                 os.posix_fallocate(self._file, 0, size)
                 self._map = mmap.mmap(self._file, size)
                 self._slots = memoryview(self._map).cast("Q")
-                self._initialise(sections, consumers, name=name, version=version, shape=shape, source=source)
+                rows = {part: _rows(self._slots, section) for part, section in sections.items()}
+                self._add_hub(next(rows["hub"]), name=name, version=version, shape=shape, source=source)
+                self._add_consumers(consumers, rows["consumer"], rows["worker"])
+                self._add_producers(producers, rows["producer"])
+                self._finish(sections)
                 set_access(self._file, mode=mode, group=group)
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 os.rename(temporary, path)
@@ -295,34 +438,43 @@ class SegmentWriter:
         fcntl.flock(self._file, fcntl.LOCK_UN)  # closing is not enough: the mapping holds a copy of the descriptor
         os.close(self._file)
 
-    def _initialise(
-        self,
-        sections: dict[str, layout.Section],
-        consumers: Sequence[ConsumerRow],
-        *,
-        name: str,
-        version: str,
-        shape: str,
-        source: str,
-    ) -> None:
-        rows = {part: _rows(self._slots, section) for part, section in sections.items()}
-        self._hub = next(rows["hub"])
+    def _add_hub(self, row: memoryview, *, name: str, version: str, shape: str, source: str) -> None:
+        self._hub = row
         for field, value in (("name", name), ("version", version), ("shape", shape), ("source", source)):
-            _store_text(self._hub, _HUB[field], value)
-        self.enqueuer = EnqueuerSlots(self._hub)
-        self.dispatcher = DispatcherSlots(self._hub)
+            _store_text(row, _HUB[field], value)
+        self.enqueuer = EnqueuerSlots(row)
+        self.dispatcher = DispatcherSlots(row)
+        self.hub_queue = HubQueueSlots(row)
+
+    def _add_consumers(
+        self, consumers: Sequence[ConsumerRow], rows: Iterator[memoryview], worker_rows: Iterator[memoryview]
+    ) -> None:
         self.consumers: list[ConsumerSlots] = []
+        self.injections: list[InjectionSlots] = []
+        self.fetches: list[FetchSlots] = []
         self.workers: list[list[WorkerSlots]] = []
-        for index, consumer in enumerate(consumers):
-            row = next(rows["consumer"])
+        for index, (consumer, row) in enumerate(zip(consumers, rows)):
             _store_text(row, _CONSUMER["name"], consumer.name)
             row[_CONSUMER["workers"]] = consumer.workers
             row[_CONSUMER["initialized"]] = consumer.initialized
             self.consumers.append(ConsumerSlots(row))
-            workers = [next(rows["worker"]) for _ in range(consumer.workers)]
+            self.injections.append(InjectionSlots(row))
+            self.fetches.append(FetchSlots(row))
+            workers = [next(worker_rows) for _ in range(consumer.workers)]
             for worker in workers:
                 worker[_WORKER["consumer"]] = index
             self.workers.append([WorkerSlots(worker) for worker in workers])
+
+    def _add_producers(self, producers: Sequence[ProducerRow], rows: Iterator[memoryview]) -> None:
+        self.producers: list[ProducerSlots] = []
+        for producer, row in zip(producers, rows):
+            _store_text(row, _PRODUCER["name"], producer.name)
+            row[_PRODUCER["initialized"]] = producer.initialized
+            slots = ProducerSlots(row)
+            slots.frequency(producer.frequency)
+            self.producers.append(slots)
+
+    def _finish(self, sections: dict[str, layout.Section]) -> None:
         prefix = layout.pack_header(
             sections,
             pid=os.getpid(),

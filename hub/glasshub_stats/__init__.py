@@ -16,7 +16,7 @@ from .errors import (
 from .histogram import Histogram
 from .interval import ConsumerInterval, HubInterval, Interval
 from .reader import read
-from .snapshot import STALE_AFTER, ConsumerStats, HubStats, Snapshot
+from .snapshot import STALE_AFTER, ConsumerStats, HubStats, ProducerStats, Snapshot
 
 __all__ = [
     # reading
@@ -24,6 +24,7 @@ __all__ = [
     "Snapshot",
     "HubStats",
     "ConsumerStats",
+    "ProducerStats",
     "Histogram",
     "STALE_AFTER",
     # comparing

@@ -91,9 +91,9 @@ class ConsumerInterval(object):
         self.now = newer
         self._before = older
         _subtract(self, newer, older, _CONSUMER_COUNTERS)
-        self.finished = self.processed + self.failed + self.invalid
+        self.finished = self.processed + self.failed + self.invalid + self.duplicates
         self.enqueue_rate = _rate(self.enqueued, seconds)
-        self.dequeue_rate = _rate(self.dequeued + self.dropped, seconds)
+        self.dequeue_rate = _rate(self.dequeued + self.dropped + self.withdrawn, seconds)
         self.processing_rate = _rate(self.finished, seconds)
         available = seconds * newer.workers
         self.busy = min(self.busy_seconds / available, 1.0) if available else _NAN

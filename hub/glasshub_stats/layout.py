@@ -27,16 +27,18 @@ and has exactly one writer::
     a section, 32 bytes: 16 bytes name, u64 offset (64-byte aligned), u32 row size, u32 number of rows
     a field,   80 bytes: u32 index of its section, u32 offset in the row, u32 size in bytes, u32 zero,
                          32 bytes name, 16 bytes kind, 16 bytes unit
-    then the rows of section "worker", of section "consumer", and the one row of section "hub"
+    then the rows of section "worker", of section "consumer", the one row of section "hub", and the rows of "producer"
 
-The sections stand against the way of a message. A reader takes the workers' counters before the enqueuer's, so that a
-backlog (enqueued - dequeued) cannot come out negative.
+The sections stand against the way of a message. A reader takes the workers' counters before those of whoever puts, so
+that a backlog (enqueued - dequeued) cannot come out negative. The producers are not on that way, and stand last.
 
 In a worker's row the single slots come first, those that have to agree, and the histograms behind them. No lock and no
 sequence number guards the slots: a reader reads them twice, and when both readings are the same, they are as they
 stood at one instant in between (the double collect of Afek et al., "Atomic snapshots of shared memory", 1993; counters
 only grow, so that no slot can have changed and changed back). It asks nothing of the worker but one store for each
-number, and nothing of the order in which a single reading copies bytes.
+number, and nothing of the order in which a single reading copies bytes. A producer's row is read in the same way.
+
+Version 1.1 has more fields than 1.0, and section "producer".
 
 A reader skips fields and sections that it does not know, and does without those that are missing.
 """
@@ -57,7 +59,7 @@ if MYPY:
 
 MAGIC = b"GLASSHUB"
 BYTE_ORDER_MARK = 0x01020304
-MAJOR, MINOR = 1, 0
+MAJOR, MINOR = 1, 1
 SLOT = 8
 
 #: A file larger than this is refused: 64 MiB are the workers of 8,000 consumers.
@@ -91,6 +93,7 @@ _SCHEMA = (
     ("worker", schema.WORKER_FIELDS),
     ("consumer", schema.CONSUMER_FIELDS),
     ("hub", schema.HUB_FIELDS),
+    ("producer", schema.PRODUCER_FIELDS),
 )
 
 
@@ -121,20 +124,21 @@ _OWN_TABLE = b"".join(
 )
 
 
-def plan(workers, consumers):
-    # type: (int, int) -> Tuple[Dict[str, Section], int]
+def plan(workers, consumers, producers=0):
+    # type: (int, int, int) -> Tuple[Dict[str, Section], int]
     """Lay out a segment of today's version.
 
     Args:
         workers: Number of worker rows.
         consumers: Number of consumer rows.
+        producers: Number of producer rows.
 
     Returns:
         The sections by name, and the size of the file in bytes.
     """
     end = _aligned(HEADER_SIZE + len(_SCHEMA) * _SECTION.size + len(_OWN_TABLE))
     sections = {}
-    for (name, _), fields, rows in zip(_SCHEMA, _OWN_FIELDS, (workers, consumers, 1)):
+    for (name, _), fields, rows in zip(_SCHEMA, _OWN_FIELDS, (workers, consumers, 1, producers)):
         row_size = _aligned(max(field.offset + field.size for field in fields.values()))
         sections[name] = Section(end, row_size, rows, fields)
         end += row_size * rows

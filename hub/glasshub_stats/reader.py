@@ -17,20 +17,20 @@ import stat
 
 import six
 
-from . import layout
+from . import layout, schema
 from .clock import monotonic_ns
 from .errors import SegmentAccessError, SegmentFormatError, SegmentNotFoundError
 from .snapshot import Snapshot
 
 MYPY = False
 if MYPY:
-    from typing import List, Sequence
+    from typing import Dict, List, Sequence
 
 #: A row that changes under the reader's eyes is read again this often before it is taken as it is. A worker counts
 #: every few microseconds at the most, and one reading takes about two.
 _TRIES = 100
 
-#: And so often for all rows together, lest a hostile file costs a second.
+#: And so often for all rows of a section together, lest a hostile file costs a second.
 _ALL_TRIES = 10000
 
 
@@ -54,6 +54,9 @@ def read(path):
         sections = layout.parse_tables(path, data, header)
         if "worker" in sections:
             _settle(path, descriptor, data, sections["worker"])
+            _renew(path, descriptor, data, sections)
+        if "producer" in sections:
+            _settle(path, descriptor, data, sections["producer"])
         words = _words(data)
         now_ns = monotonic_ns(header.boottime_offset_ns)
         return Snapshot(path, data, words, header, sections, is_locked=_is_locked(descriptor), taken_ns=now_ns)
@@ -94,31 +97,53 @@ def _contents(path, descriptor):
     return data
 
 
-def _settle(path, descriptor, data, workers):
+def _settle(path, descriptor, data, section):
     # type: (str, int, bytearray, layout.Section) -> None
-    """Have the slots of each worker as of one instant, and what stands behind the workers as of a later one.
+    """Have the slots of each row as of one instant.
 
-    A worker that has been interrupted inside of an update, by a thread that took the interpreter lock or by SIGKILL,
-    is seen as far as it got.
+    A thread that has been interrupted inside of an update, by another that took the interpreter lock or by SIGKILL, is
+    seen as far as it got.
     """
-    size, tries = _single_slots(workers), _ALL_TRIES
-    for row in range(workers.rows):
-        begin = workers.offset + row * workers.row_size
+    size, tries = _before_histograms(section), _ALL_TRIES
+    for row in range(section.rows):
+        begin = section.offset + row * section.row_size
         for _ in range(min(_TRIES, tries)):
             now = _read_at(path, descriptor, begin, size)
             if now == data[begin : begin + size]:
                 break
             data[begin : begin + size] = now
             tries -= 1
+
+
+def _renew(path, descriptor, data, sections):
+    # type: (str, int, bytearray, Dict[str, layout.Section]) -> None
+    """Have what was put as of a later instant than what the workers took: nobody sees more messages taken than put.
+
+    What consumers have withdrawn stands in the same rows as what was put, and is kept from the earlier reading.
+    """
+    workers = sections["worker"]
     behind = workers.offset + workers.rows * workers.row_size
+    withdrawn = [(column, data[column]) for column in _columns(sections, "consumer", "withdrawn")]
     data[behind:] = _read_at(path, descriptor, behind, len(data) - behind)
+    for column, earlier in withdrawn:
+        data[column] = earlier
 
 
-def _single_slots(workers):
+def _before_histograms(section):
     # type: (layout.Section) -> int
     """Bytes of a row before its histograms."""
-    histograms = [field.offset for field in workers.fields.values() if field.size > layout.SLOT]  # type: List[int]
-    return int(min([workers.row_size] + histograms))
+    histograms = [field.offset for field in section.fields.values() if field.kind == schema.HISTOGRAM]  # type: List[int]
+    return int(min([section.row_size] + histograms))
+
+
+def _columns(sections, name, field):
+    # type: (Dict[str, layout.Section], str, str) -> List[slice]
+    """Where a slot stands in all rows of a section: a slice for each of its bytes, since slices are fast."""
+    section = sections.get(name)
+    if section is None or not section.rows or field not in section.fields:
+        return []
+    first, end = section.offset + section.fields[field].offset, section.offset + section.rows * section.row_size
+    return [slice(first + byte, end, section.row_size) for byte in range(layout.SLOT)]
 
 
 def _read_at(path, descriptor, offset, length):

@@ -28,6 +28,7 @@ __all__ = ["as_dict", "as_json", "as_openmetrics", "as_text"]
 
 _HUB = schema.attributes(schema.HUB_FIELDS, schema.HUB_DERIVED)
 _CONSUMER = schema.attributes(schema.CONSUMER_FIELDS + schema.WORKER_FIELDS, schema.CONSUMER_DERIVED)
+_PRODUCER = schema.attributes(schema.PRODUCER_FIELDS, schema.PRODUCER_DERIVED)
 _HUB_TEXTS = tuple(metric.name for metric in schema.HUB_FIELDS if metric.kind == schema.TEXT)
 _PERCENTILES = (50, 95, 99)
 
@@ -62,6 +63,7 @@ def as_dict(snapshot):
         "status": snapshot.status(),
         "hub": _texts_and_numbers(snapshot.hub, _HUB_TEXTS, _HUB),
         "consumers": [_texts_and_numbers(consumer, ("name",), _CONSUMER) for consumer in snapshot.consumers],
+        "producers": [_texts_and_numbers(producer, ("name",), _PRODUCER) for producer in snapshot.producers],
     }
 
 
@@ -75,7 +77,8 @@ def as_openmetrics(*snapshots):
     # type: (*Snapshot) -> str
     """A page of OpenMetrics text (version 1.0.0) that shows one hub or several; UTF-8, ends with a line end.
 
-    A family is called `glasshub_hub_<metric>` or `glasshub_consumer_<metric>`, with its unit behind it.
+    A family is called `glasshub_hub_<metric>`, `glasshub_consumer_<metric>` or `glasshub_producer_<metric>`, with its
+    unit behind it.
     """
     lines = []  # type: List[str]
     hubs = [(_labels(snapshot), snapshot.hub) for snapshot in snapshots]
@@ -83,9 +86,12 @@ def as_openmetrics(*snapshots):
     lines += _status(snapshots)
     for metric in _HUB:
         lines += _exposition("hub", metric, hubs)
-    consumers = [(_labels(snapshot, c.name), c) for snapshot in snapshots for c in snapshot.consumers]
+    consumers = [(_labels(snapshot, consumer=c.name), c) for snapshot in snapshots for c in snapshot.consumers]
     for metric in _CONSUMER:
         lines += _exposition("consumer", metric, consumers)
+    producers = [(_labels(snapshot, producer=p.name), p) for snapshot in snapshots for p in snapshot.producers]
+    for metric in _PRODUCER:
+        lines += _exposition("producer", metric, producers)
     return "\n".join(lines + ["# EOF", ""])
 
 
@@ -181,10 +187,9 @@ def _status(snapshots):
             yield _sample(name, _labels(snapshot) + ((name, status),), int(status == now))
 
 
-def _labels(snapshot, consumer=None):
-    # type: (Snapshot, str | None) -> Labels
-    hub = ("hub", snapshot.hub.name)
-    return (hub,) if consumer is None else (hub, ("consumer", consumer))
+def _labels(snapshot, **part):
+    # type: (Snapshot, **str) -> Labels
+    return (("hub", snapshot.hub.name),) + tuple(part.items())
 
 
 def _sample(name, labels, value):

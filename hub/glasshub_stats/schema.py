@@ -26,7 +26,10 @@ TEXT_BYTES = 128
 
 # Who writes.
 ENQUEUER = "enqueuer"
+INLET = "inlet"  # whoever puts into a queue, or takes out of it, past enqueuer and workers; one at a time
+FETCHER = "fetcher"  # the thread that fetches a consumer's backlog at start
 WORKER = "worker"
+PRODUCER = "producer"  # its own thread
 HUB = "hub"
 READER = "reader"  # derived
 
@@ -49,6 +52,13 @@ WORKER_FIELDS = (
         WORKER,
         "Messages that the consumer's validation refused, or whose body is not what the consumer reads "
         "(not UTF-8; for a native consumer also not JSON).",
+    ),
+    Metric(
+        "duplicates",
+        COUNTER,
+        "messages",
+        WORKER,
+        "Messages that a worker skipped because the backlog fetched at start had brought them already.",
     ),
     Metric("dequeued", COUNTER, "messages", WORKER, "Messages that a worker has taken from the consumer's queue."),
     Metric("wait_ns", COUNTER, "nanoseconds", WORKER, "Sum of the waits of all dequeued messages."),
@@ -100,7 +110,28 @@ CONSUMER_FIELDS = (
         HUB,
         "1 when the consumer was built and runs; 0 when its constructor failed or left it disabled.",
     ),
-    Metric("enqueued", COUNTER, "messages", ENQUEUER, "Messages that the enqueuer put into the consumer's queue."),
+    Metric(
+        "enqueued",
+        COUNTER,
+        "messages",
+        ENQUEUER,
+        "Messages put into the consumer's queue, from wherever they came. The slot has those that the enqueuer put; a "
+        "snapshot adds `injected`.",
+    ),
+    Metric(
+        "injected",
+        COUNTER,
+        "messages",
+        INLET,
+        "How many of `enqueued` did not come from the bus: put by the consumer itself, by a producer, or fetched.",
+    ),
+    Metric(
+        "withdrawn",
+        COUNTER,
+        "messages",
+        INLET,
+        "Messages that the consumer took out of its queue by itself, and not through a worker.",
+    ),
     Metric(
         "dropped",
         COUNTER,
@@ -109,13 +140,76 @@ CONSUMER_FIELDS = (
         "Messages thrown away after being enqueued, by an overflow policy. No policy exists yet, so nothing is "
         "ever dropped: queues are as long as memory allows.",
     ),
-    Metric("watermark", GAUGE, "messages", ENQUEUER, "Highest backlog since the hub started."),
+    Metric(
+        "watermark",
+        GAUGE,
+        "messages",
+        ENQUEUER,
+        "Highest backlog since the hub started. The slot has what the enqueuer saw; a snapshot takes the greater of it "
+        "and `injected_watermark`.",
+    ),
+    Metric("injected_watermark", GAUGE, "messages", INLET, "Highest backlog that an injected message made."),
     Metric(
         "put_head_ns",
         TIMESTAMP,
         "nanoseconds",
         ENQUEUER,
         "When the message was received that the enqueuer last put into the empty queue.",
+    ),
+    Metric(
+        "injected_head_ns",
+        TIMESTAMP,
+        "nanoseconds",
+        INLET,
+        "When the message was received, or made, that was last injected into the empty queue.",
+    ),
+    Metric("fetching", GAUGE, "boolean", FETCHER, "1 while the backlog that came before the start is being fetched."),
+    Metric(
+        "fetched",
+        COUNTER,
+        "messages",
+        FETCHER,
+        "How many of `injected` are backlog that came before the start, and was fetched.",
+    ),
+    Metric(
+        "fetch_missed",
+        COUNTER,
+        "messages",
+        FETCHER,
+        "Messages of that backlog that were not fetched, because it is longer than the configuration allows.",
+    ),
+    Metric("fetch_errors", COUNTER, "errors", FETCHER, "Times that fetching the backlog failed."),
+)
+
+#: One row for each producer: what is fixed at start, and what its own thread counts.
+PRODUCER_FIELDS = (
+    Metric("name", TEXT, "", HUB, "The producer's name."),
+    Metric(
+        "initialized",
+        GAUGE,
+        "boolean",
+        HUB,
+        "1 when the producer was built and runs; 0 when its constructor failed or left it disabled.",
+    ),
+    Metric("runs", COUNTER, "polls", PRODUCER, "Polls that returned."),
+    Metric("failures", COUNTER, "polls", PRODUCER, "Polls that raised an exception."),
+    Metric("running_ns", COUNTER, "nanoseconds", PRODUCER, "Sum of the durations of all finished polls."),
+    Metric("last_run_ns", TIMESTAMP, "nanoseconds", PRODUCER, "When the last poll began."),
+    Metric("last_success_ns", TIMESTAMP, "nanoseconds", PRODUCER, "When a poll last returned."),
+    Metric("last_duration_ns", GAUGE, "nanoseconds", PRODUCER, "Duration of the last finished poll."),
+    Metric(
+        "started_ns",
+        TIMESTAMP,
+        "nanoseconds",
+        PRODUCER,
+        "When the poll began that is running now; 0 while none is.",
+    ),
+    Metric(
+        "frequency_ns",
+        GAUGE,
+        "nanoseconds",
+        PRODUCER,
+        "The `frequency` below.",
     ),
 )
 
@@ -127,7 +221,21 @@ HUB_FIELDS = (
     Metric("source", TEXT, "", HUB, "Kind of source that the messages come from."),
     Metric("phase", GAUGE, "", HUB, "0 starting, 1 running, 2 draining, 3 stopped."),
     Metric("queue_dequeued", COUNTER, "messages", WORKER, "Shape `shared`: messages that the dispatcher took."),
-    Metric("queue_enqueued", COUNTER, "messages", ENQUEUER, "Shape `shared`: messages put into the hub's one queue."),
+    Metric(
+        "queue_enqueued",
+        COUNTER,
+        "messages",
+        ENQUEUER,
+        "Shape `shared`: messages put into the hub's one queue. The slot has those that the enqueuer put; a snapshot "
+        "adds `queue_injected`.",
+    ),
+    Metric(
+        "queue_injected",
+        COUNTER,
+        "messages",
+        INLET,
+        "Shape `shared`: how many of `queue_enqueued` did not come from the bus.",
+    ),
     Metric(
         "received",
         COUNTER,
@@ -181,15 +289,15 @@ CONSUMER_DERIVED = (
         GAUGE,
         "messages",
         READER,
-        "Messages waiting: enqueued - dequeued - dropped, of one snapshot, never below 0. Messages being processed "
-        "are not in it.",
+        "Messages waiting: enqueued - dequeued - dropped - withdrawn, of one snapshot, never below 0. Messages being "
+        "processed are not in it.",
     ),
     Metric(
         "in_flight",
         GAUGE,
         "messages",
         READER,
-        "Messages being processed now: dequeued - processed - failed - invalid.",
+        "Messages being processed now: dequeued - processed - failed - invalid - duplicates.",
     ),
     Metric(
         "oldest_age",
@@ -217,16 +325,49 @@ CONSUMER_DERIVED = (
     Metric("last_failure", GAUGE, "unix time", READER, "When a message last failed; 0 for never."),
 )
 
+#: What a snapshot derives for each producer.
+PRODUCER_DERIVED = (
+    Metric("last_run", GAUGE, "unix time", READER, "When the last poll began; 0 for never."),
+    Metric("last_success", GAUGE, "unix time", READER, "When a poll last returned; 0 for never."),
+    Metric("last_duration", GAUGE, "seconds", READER, "Duration of the last finished poll; 0 before the first."),
+    Metric("running_seconds", COUNTER, "seconds", READER, "Time that the producer has spent in finished polls."),
+    Metric(
+        "frequency",
+        GAUGE,
+        "seconds",
+        READER,
+        "Time from the end of one poll to the beginning of the next; 0 when it polls without a pause.",
+    ),
+    Metric(
+        "current_age",
+        GAUGE,
+        "seconds",
+        READER,
+        "How long the poll has taken so far that is running now; 0 while none is. A stuck producer shows here.",
+    ),
+    Metric("since_run", GAUGE, "seconds", READER, "Time since the last poll began; NaN before the first."),
+    Metric(
+        "overdue",
+        GAUGE,
+        "seconds",
+        READER,
+        "For how long the next poll should have begun by now: time since the last one ended, or since the hub started, "
+        "less frequency. 0 while a poll is running, for one without a frequency, and for one that is not initialized.",
+    ),
+)
+
 #: What an interval (the difference of two snapshots) derives for each consumer.
 INTERVAL_DERIVED = (
     Metric("enqueue_rate", GAUGE, "messages/second", READER, "enqueued, per second of the interval."),
-    Metric("dequeue_rate", GAUGE, "messages/second", READER, "dequeued + dropped, per second of the interval."),
+    Metric(
+        "dequeue_rate", GAUGE, "messages/second", READER, "dequeued + dropped + withdrawn, per second of the interval."
+    ),
     Metric(
         "processing_rate",
         GAUGE,
         "messages/second",
         READER,
-        "Messages finished (processed + failed + invalid), per second of the interval.",
+        "Messages finished (processed + failed + invalid + duplicates), per second of the interval.",
     ),
     Metric(
         "busy",

@@ -42,6 +42,7 @@ class Snapshot(object):
         is_locked: Whether the process of the hub lives.
         hub: A `HubStats`.
         consumers: A list of `ConsumerStats`, in the order of the hub's configuration.
+        producers: A list of `ProducerStats`; empty if the hub is of a version that counts nothing for them.
     """
 
     def __init__(self, path, data, words, header, sections, is_locked, taken_ns):
@@ -59,8 +60,9 @@ class Snapshot(object):
         self.created_ns = int(header.created_ns)
         self.is_locked = is_locked
         parts = _Parts(path, data, words, sections)
-        clocks = _Clocks(taken_ns, int(header.realtime_offset_ns))
+        clocks = _Clocks(taken_ns, int(header.realtime_offset_ns), self.created_ns)
         self.consumers = _consumers(parts, clocks)  # type: List[ConsumerStats]
+        self.producers = _producers(parts, clocks)  # type: List[ProducerStats]
         # Neither refers back: a snapshot is large, and goes when nobody holds it, not when a collector comes round.
         self.hub = HubStats(parts, header, taken_ns, self.consumers)
         self.hub.up = int(self.is_up())
@@ -143,11 +145,11 @@ class _Parts(object):
         if field is None or field.kind != schema.TEXT:
             return ""
         start = row * layout.SLOT + field.offset
-        raw = bytes(self.data[start : start + field.size]).split(b"\0", 1)[0]
+        raw = self.data[start : start + field.size].split(b"\0", 1)[0]
         try:
             text = raw.decode("utf-8")
         except UnicodeDecodeError:
-            raise SegmentFormatError(self.path, "a name in the segment is not UTF-8: %r" % raw)
+            raise SegmentFormatError(self.path, "a name in the segment is not UTF-8: %r" % bytes(raw))
         return str(raw) if six.PY2 else text  # collectd takes native strings; EL 7's six has no ensure_str
 
 
@@ -171,6 +173,7 @@ class HubStats(object):
             setattr(self, name, parts.text("hub", rows[0], name))
         own = self.__dict__
         own.update(_Scalars(parts, "hub", schema.HUB_FIELDS).of(rows[0]))
+        own["queue_enqueued"] += own["queue_injected"]
         phase = own["phase"]
         self.phase = PHASES[phase] if phase < len(PHASES) else "unknown"
         self.uptime = _seconds(taken_ns - header.created_ns)
@@ -205,6 +208,8 @@ class ConsumerStats(object):
     def __init__(self, name, scalars, histograms, started, clocks):
         # type: (str, Dict[str, int], _Histograms, List[int], _Clocks) -> None
         """Take the stored numbers, and since when each message in flight is being processed."""
+        scalars["enqueued"] += scalars["injected"]
+        scalars["watermark"] = max(scalars["watermark"], scalars["injected_watermark"])
         self.__dict__ = scalars
         self.name = name
         self._histograms = histograms
@@ -215,14 +220,14 @@ class ConsumerStats(object):
     @property
     def finished(self):
         # type: () -> int
-        """Messages that the consumer is done with: processed + failed + invalid."""
-        return self.processed + self.failed + self.invalid
+        """Messages that the consumer is done with: processed + failed + invalid + duplicates."""
+        return self.processed + self.failed + self.invalid + self.duplicates
 
     @property
     def backlog(self):
         # type: () -> int
         """Messages waiting."""
-        return max(self.enqueued - self.dequeued - self.dropped, 0)
+        return max(self.enqueued - self.dequeued - self.dropped - self.withdrawn, 0)
 
     @property
     def in_flight(self):
@@ -234,20 +239,20 @@ class ConsumerStats(object):
     def oldest_age(self):
         # type: () -> float
         """Age of the oldest waiting message in seconds; 0 when none waits."""
-        head_ns = max(self.head_ns, self.put_head_ns)
-        return _seconds(self._clocks.now_ns - head_ns) if self.backlog and head_ns else 0.0
+        head_ns = max(self.head_ns, self.put_head_ns, self.injected_head_ns)
+        return self._clocks.since(head_ns) if self.backlog and head_ns else 0.0
 
     @property
     def current_age(self):
         # type: () -> float
         """Seconds that the longest-running message in flight has taken so far; 0 when there is none."""
-        return _seconds(self._clocks.now_ns - min(self._started)) if self._started else 0.0
+        return self._clocks.since(min(self._started)) if self._started else 0.0
 
     @property
     def busy_seconds(self):
         # type: () -> float
         """Seconds that the workers have spent in processing."""
-        running = sum(_seconds(self._clocks.now_ns - start) for start in self._started)
+        running = sum(self._clocks.since(start) for start in self._started)
         return self.processing_ns / 1e9 + running
 
     @property
@@ -285,10 +290,86 @@ class ConsumerStats(object):
             """The other attributes come from the schema."""
 
 
-class _Clocks(namedtuple("_Clocks", "now_ns wall_ns")):
-    """The monotonic clock at the reading, and what unix time is ahead of it."""
+class ProducerStats(object):
+    """One producer's figures; every attribute is described in `glasshub_stats.schema`.
+
+    Attributes:
+        name: The producer's name.
+    """
+
+    def __init__(self, name, scalars, clocks):
+        # type: (str, Dict[str, int], _Clocks) -> None
+        """Take the stored numbers."""
+        self.__dict__ = scalars
+        self.name = name
+        self._clocks = clocks
+
+    @property
+    def last_run(self):
+        # type: () -> float
+        """Unix time at which the last poll began; 0 for never."""
+        return self._clocks.unix_time(self.last_run_ns)
+
+    @property
+    def last_success(self):
+        # type: () -> float
+        """Unix time at which a poll last returned; 0 for never."""
+        return self._clocks.unix_time(self.last_success_ns)
+
+    @property
+    def last_duration(self):
+        # type: () -> float
+        """Seconds that the last finished poll took."""
+        return self.last_duration_ns / 1e9
+
+    @property
+    def running_seconds(self):
+        # type: () -> float
+        """Seconds that all finished polls took."""
+        return self.running_ns / 1e9
+
+    @property
+    def frequency(self):
+        # type: () -> float
+        """Seconds from the end of one poll to the beginning of the next; 0 when it polls without a pause."""
+        return self.frequency_ns / 1e9
+
+    @property
+    def current_age(self):
+        # type: () -> float
+        """Seconds that the running poll has taken so far; 0 while none is running."""
+        return self._clocks.since(self.started_ns) if self.started_ns else 0.0
+
+    @property
+    def since_run(self):
+        # type: () -> float
+        """Seconds since the last poll began; NaN before the first."""
+        return self._clocks.since(self.last_run_ns) if self.last_run_ns else float("nan")
+
+    @property
+    def overdue(self):
+        # type: () -> float
+        """Seconds for which the next poll should have begun by now; 0 while one is running."""
+        if self.started_ns or not (self.initialized and self.frequency_ns):
+            return 0.0
+        ended_ns = self.last_run_ns + self.last_duration_ns if self.last_run_ns else self._clocks.created_ns
+        return self._clocks.since(ended_ns + self.frequency_ns)
+
+    if MYPY:
+
+        def __getattr__(self, name):
+            # type: (str) -> int
+            """The other attributes come from the schema."""
+
+
+class _Clocks(namedtuple("_Clocks", "now_ns wall_ns created_ns")):
+    """The monotonic clock at the reading, what unix time is ahead of it, and when the hub started."""
 
     __slots__ = ()
+
+    def since(self, instant_ns):
+        # type: (int) -> float
+        return _seconds(self.now_ns - instant_ns)
 
     def unix_time(self, instant_ns):
         # type: (int) -> float
@@ -323,18 +404,24 @@ def _consumers(parts, clocks):
     worker_rows = _workers_of(parts, len(rows))
     consumers = []
     for row, own_workers in zip(rows, worker_rows):
-        scalars = own.of(row)
         each = [worker.of(worker_row) for worker_row in own_workers]
-        scalars.update(worker.added_up(each))
+        scalars = own.put_into(worker.added_up(each), row)
         started = [
             numbers["started_ns"]
             for numbers in each
-            if numbers["dequeued"] > numbers["processed"] + numbers["failed"] + numbers["invalid"]
+            if numbers["dequeued"]
+            > numbers["processed"] + numbers["failed"] + numbers["invalid"] + numbers["duplicates"]
         ]
         histograms = _Histograms(parts.words, own_workers, histogram_slots)
         name = parts.text("consumer", row, "name")
         consumers.append(ConsumerStats(name, scalars, histograms, started, clocks))
     return consumers
+
+
+def _producers(parts, clocks):
+    # type: (_Parts, _Clocks) -> List[ProducerStats]
+    own = _Scalars(parts, "producer", schema.PRODUCER_FIELDS)
+    return [ProducerStats(parts.text("producer", row, "name"), own.of(row), clocks) for row in parts.rows("producer")]
 
 
 class _Scalars(object):
@@ -346,17 +433,23 @@ class _Scalars(object):
         self._data = parts.data
         self._missing = {m.name: 0 for m in metrics if m.kind in _SCALARS and m.name not in offsets}
         self._names = list(offsets)
-        self._unpack = struct.Struct("=%dQ" % (max(offsets.values()) + 1 if offsets else 0)).unpack_from
+        slots = list(offsets.values()) or [0]
+        self._first = min(slots)
+        self._unpack = struct.Struct("=%dQ" % (max(slots) + 1 - self._first)).unpack_from
         # The 0 behind: asked for one item alone, itemgetter would not answer with a tuple.
-        self._pick = operator.itemgetter(*(list(offsets.values()) + [0]))
+        self._pick = operator.itemgetter(*([slot - self._first for slot in slots] + [0]))
         self._latest = frozenset(metric.name for metric in metrics if metric.kind == schema.TIMESTAMP)
 
     def of(self, row):
         # type: (int) -> Dict[str, int]
         """The numbers of one row."""
-        if not self._names:
-            return dict(self._missing)
-        numbers = dict(zip(self._names, self._pick(self._unpack(self._data, row * layout.SLOT))))
+        return self.put_into({}, row)
+
+    def put_into(self, numbers, row):
+        # type: (Dict[str, int], int) -> Dict[str, int]
+        """Add the numbers of one row to others, which saves a dict for each consumer."""
+        if self._names:
+            numbers.update(zip(self._names, self._pick(self._unpack(self._data, (row + self._first) * layout.SLOT))))
         if self._missing:
             numbers.update(self._missing)
         return numbers

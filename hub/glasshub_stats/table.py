@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A snapshot as a table for a terminal, to be read by a tired person.
 
-First the hub in two lines, then a row for each consumer, then a line for whatever needs attention.
+First the hub in some lines, then a row for each consumer and for each producer, then a line for whatever needs
+attention.
 """
 
 from __future__ import absolute_import
@@ -13,15 +14,17 @@ from collections import namedtuple
 
 MYPY = False
 if MYPY:
-    from typing import Iterator, List, Optional, Sequence
+    from typing import Iterator, List, Optional, Sequence, Tuple
 
-    from .interval import ConsumerInterval, Interval
-    from .snapshot import Snapshot
+    from .interval import Interval
+    from .snapshot import ConsumerStats, ProducerStats, Snapshot
+
+    Mark = Tuple[str, int]
 
 #: The widest table, in columns.
 WIDTH = 100
 
-#: A message that takes longer than this many seconds gets a line of its own.
+#: A message or a poll that takes, or is late by, more than this many seconds gets a line of its own.
 _LONG = 60.0
 
 #: Names are not cut below this.
@@ -34,7 +37,7 @@ _LONGEST_NAME = 24
 _UNPRINTABLE = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 #: A column: two lines of title; whether only an interval can fill it; whether it may go when it shows nothing
-#: but zeros and the terminal is narrow; its text of a ConsumerInterval.
+#: but zeros and the terminal is narrow; its text of a ConsumerInterval, or of a ProducerStats.
 _Column = namedtuple("_Column", "top title moving optional text")
 
 _COLUMNS = (
@@ -52,6 +55,16 @@ _COLUMNS = (
     _Column("catch", "up", True, False, lambda c: _catch_up(c.catch_up, c.dequeue_rate)),
 )
 
+_PRODUCER_COLUMNS = (
+    _Column("", "runs", False, False, lambda p: count(p.runs)),
+    _Column("", "failures", False, False, lambda p: count(p.failures)),
+    _Column("", "every", False, False, lambda p: duration(p.frequency)),
+    _Column("last run", "ago", False, False, lambda p: duration(p.since_run)),
+    _Column("last", "took", False, False, lambda p: duration(p.last_duration)),
+    _Column("running", "for", False, False, lambda p: duration(p.current_age)),
+    _Column("", "overdue", False, False, lambda p: duration(p.overdue)),
+)
+
 
 def as_text(snapshot, interval=None, width=WIDTH):
     # type: (Snapshot, Optional[Interval], int) -> str
@@ -66,9 +79,14 @@ def as_text(snapshot, interval=None, width=WIDTH):
     since = interval if interval is not None else snapshot.since(None)
     lines = _hub_lines(snapshot, interval) + [_caption(interval)]
     if since.consumers:
-        lines += [""] + _table(since, width, is_moving=interval is not None)
+        columns = [column for column in _COLUMNS if interval is not None or not column.moving]
+        marks = [(consumer.name, consumer.now.initialized) for consumer in since.consumers]
+        lines += [""] + _table("consumer", marks, since.consumers, columns, width)
     else:
         lines += ["", "no consumers"]
+    if snapshot.producers:
+        marks = [(producer.name, producer.initialized) for producer in snapshot.producers]
+        lines += [""] + _table("producer", marks, snapshot.producers, _PRODUCER_COLUMNS, width)
     attention = list(_attention(snapshot))
     if attention:
         lines += [""] + ["! " + line for line in attention]
@@ -184,26 +202,22 @@ def _caption(interval):
     return "rates and times of the last %s; failed, invalid, dropped since the start:" % last
 
 
-def _table(since, width, is_moving):
-    # type: (Interval, int, bool) -> List[str]
-    columns = [
-        [column.top, column.title] + [column.text(consumer) for consumer in since.consumers]
-        for column in _COLUMNS
-        if is_moving or not column.moving
-    ]
-    optional = [column.optional for column in _COLUMNS if is_moving or not column.moving]
-    names = _names(since.consumers)
+def _table(title, marks, rows, shown, width):
+    # type: (str, Sequence[Mark], Sequence[object], Sequence[_Column], int) -> List[str]
+    """Lines of a table with a row for each of `rows`, whose names and marks are in `marks`."""
+    columns = [[column.top, column.title] + [column.text(row) for row in rows] for column in shown]
+    names = _names(title, marks)
     if _width(columns) + min(max(_length(name) for name in names), _LONGEST_NAME) > width:
+        optional = [column.optional for column in shown]
         columns = [cells for cells, may_go in zip(columns, optional) if not (may_go and set(cells[2:]) == {"0"})]
     left = max(width - _width(columns), _SHORTEST_NAME)
     return _aligned([_cut(name, left) for name in names], columns)
 
 
-def _names(consumers):
-    # type: (Sequence[ConsumerInterval]) -> List[str]
-    """The first column: a mark in front of a consumer that does not run."""
-    marked = ["%s %s" % (" " if consumer.now.initialized else "!", printable(consumer.name)) for consumer in consumers]
-    return ["", "  consumer"] + marked
+def _names(title, marks):
+    # type: (str, Sequence[Mark]) -> List[str]
+    """The first column: a mark in front of what does not run."""
+    return ["", "  " + title] + ["%s %s" % (" " if is_well else "!", printable(name)) for name, is_well in marks]
 
 
 def _aligned(names, columns):
@@ -238,11 +252,37 @@ def _attention(snapshot):
     elif hub.connected < hub.endpoints:
         yield "the source is connected to %d of its %d endpoints" % (hub.connected, hub.endpoints)
     for consumer in snapshot.consumers:
-        name = _short(consumer.name, 40)
-        if not consumer.initialized:
-            yield "%s is not initialized and gets no messages: see the hub's log" % name
-        elif snapshot.is_locked and consumer.current_age >= _LONG:
-            yield "%s has been at one message for %s" % (name, duration(consumer.current_age))
+        for what in _of_consumer(consumer, snapshot.is_locked):
+            yield "%s %s" % (_short(consumer.name, 40), what)
+    for producer in snapshot.producers:
+        for what in _of_producer(producer, snapshot.is_locked):
+            yield "%s %s" % (_short(producer.name, 40), what)
+
+
+def _of_consumer(consumer, is_alive):
+    # type: (ConsumerStats, bool) -> Iterator[str]
+    if not consumer.initialized:
+        yield "is not initialized and gets no messages: see the hub's log"
+    elif is_alive and consumer.current_age >= _LONG:
+        yield "has been at one message for %s" % duration(consumer.current_age)
+    if is_alive and consumer.fetching:
+        yield "is being given its backlog of before the start: %s messages so far" % count(consumer.fetched)
+    if consumer.fetch_missed:
+        yield "has not got the oldest %s messages of its backlog of before the start" % count(consumer.fetch_missed)
+    if consumer.fetch_errors:
+        yield "could not be given its backlog of before the start: %s errors, see the hub's log" % count(
+            consumer.fetch_errors
+        )
+
+
+def _of_producer(producer, is_alive):
+    # type: (ProducerStats, bool) -> Iterator[str]
+    if not producer.initialized:
+        yield "is not initialized and does not poll: see the hub's log"
+    elif is_alive and producer.current_age >= _LONG:
+        yield "has been at one poll for %s" % duration(producer.current_age)
+    elif is_alive and producer.overdue >= _LONG:
+        yield "should have polled %s ago" % duration(producer.overdue)
 
 
 def _short(text, length):

@@ -23,6 +23,7 @@ if MYPY:
 
     from .histogram import Histogram
     from .interval import ConsumerInterval, HubInterval, Interval
+    from .snapshot import ProducerStats
 
     Number = Union[int, float]
     IsWanted = Optional[Callable[[str], bool]]
@@ -41,13 +42,19 @@ _MOST_BYTES = 127  # DATA_MAX_NAME_LEN of collectd is 128, its final NUL include
 _PART_BYTES = _MOST_BYTES // 2  # a hub, a dot, a consumer
 _MOST_DERIVE = (1 << 63) - 1
 
+#: In front of a producer's name in its plugin instance; no consumer's begins so.
+_PRODUCER_PREFIX = "producer."
+
 _PLAIN = re.compile(r"[A-Za-z0-9_.:-]+\Z")
 _STRANGE = re.compile(r"[^A-Za-z0-9_.:-]")
 _HASHED = re.compile(r"-[0-9a-f]{12}\Z")
 
 _CONSUMER_COUNTERS = tuple(
-    m.name for m in schema.WORKER_FIELDS + schema.CONSUMER_FIELDS if m.kind == schema.COUNTER and m.unit == "messages"
+    m.name
+    for m in schema.WORKER_FIELDS + schema.CONSUMER_FIELDS
+    if m.kind == schema.COUNTER and m.unit in ("messages", "errors")
 )
+_PRODUCER_COUNTERS = ("runs", "failures")
 _HUB_COUNTERS = ("received", "malformed", "unrouted", "disconnects")
 
 
@@ -68,7 +75,7 @@ def of_interval(
     Args:
         interval: What happened since the last look; one without length leaves latencies and rates unknown (NaN).
         hub: The name to call the hub by; its own by default.
-        naming: One of `NAMINGS`.
+        naming: One of `NAMINGS`; naming `fedmsg` has no producers.
         percentiles: In percent; naming `fedmsg` has none.
         stale_after: Seconds after which a heartbeat is old, see `Snapshot.status`.
         is_wanted: Says by a consumer's name whether its values are wanted; all are by default.
@@ -90,6 +97,9 @@ def of_interval(
         yield value
     for consumer in consumers:
         for value in _of_consumer(consumer, instance, percentiles):
+            yield value
+    for producer in snapshot.producers:
+        for value in _of_producer(producer, instance):
             yield value
 
 
@@ -173,7 +183,7 @@ def _of_hub(interval, instance):
 def _of_consumer(consumer, hub, percentiles):
     # type: (ConsumerInterval, str, Sequence[float]) -> Iterator[Value]
     now = consumer.now
-    instance = "%s.%s" % (hub, clean(consumer.name, _PART_BYTES))
+    instance = "%s.%s" % (hub, clean(consumer.name, _PART_BYTES, consumer.name.startswith(_PRODUCER_PREFIX)))
     yield Value("glasshub", instance, "queue_length", "", now.backlog)
     for name in _CONSUMER_COUNTERS:
         yield Value("glasshub", instance, "operations", name, _derive(getattr(now, name)))
@@ -186,6 +196,20 @@ def _of_consumer(consumer, hub, percentiles):
     yield Value("glasshub", instance, "percent", "busy", 100.0 * consumer.busy)
     yield Value("glasshub", instance, "threads", "", now.workers)
     yield Value("glasshub", instance, "gauge", "initialized", now.initialized)
+    yield Value("glasshub", instance, "gauge", "fetching", now.fetching)
+
+
+def _of_producer(producer, hub):
+    # type: (ProducerStats, str) -> Iterator[Value]
+    name = _PRODUCER_PREFIX + clean(producer.name, _PART_BYTES - len(_PRODUCER_PREFIX))
+    instance = "%s.%s" % (hub, name)
+    for counter in _PRODUCER_COUNTERS:
+        yield Value("glasshub", instance, "operations", counter, _derive(getattr(producer, counter)))
+    yield Value("glasshub", instance, "duration", "last", producer.last_duration)
+    yield Value("glasshub", instance, "duration", "current", producer.current_age)
+    yield Value("glasshub", instance, "duration", "since-run", producer.since_run)
+    yield Value("glasshub", instance, "duration", "overdue", producer.overdue)
+    yield Value("glasshub", instance, "gauge", "initialized", producer.initialized)
 
 
 def _statistics(histogram, percentiles):

@@ -24,7 +24,7 @@ if MYPY:
 
 _SECTION = struct.Struct("=16sQII")
 _FIELD = struct.Struct("=IIII32s16s16s")
-_NAMES = ("worker", "consumer", "hub")
+_NAMES = ("worker", "consumer", "hub", "producer")
 
 
 class Segment(object):
@@ -39,6 +39,7 @@ class Segment(object):
         self,
         path,  # type: str
         consumers=(("A", 1),),  # type: Sequence[Tuple[str, int]]
+        producers=(),  # type: Sequence[str]
         hub="hub",  # type: str
         generation=1,  # type: int
         age=1000.0,  # type: float
@@ -53,11 +54,12 @@ class Segment(object):
         Args:
             path: Where.
             consumers: Name and number of workers of each.
+            producers: Name of each.
             hub: The hub's name.
             generation: Another number stands for another start of the hub.
             age: Seconds since the hub started.
             version: Major and minor version of the layout.
-            without: Fields that the file lacks, as "worker.failed".
+            without: Fields that the file lacks, as "worker.failed", or a whole section, as "producer".
             unknown: Fields that no reader knows, as "hub.colour"; each is one slot.
             is_locked: Whether a process holds the lock.
         """
@@ -65,13 +67,13 @@ class Segment(object):
         self.generation = generation
         self._version = version
         self._created_ns = max(monotonic_ns(0) - int(age * 1e9), 1)
-        rows = sum(workers for _, workers in consumers)
-        self._sections, self._size = _planned(rows, len(consumers), without, unknown)
+        rows = (sum(workers for _, workers in consumers), len(consumers), len(producers))
+        self._sections, self._size = _planned(rows, without, unknown)
         self._first_worker = [sum(workers for _, workers in consumers[:index]) for index in range(len(consumers))]
         temporary = path + ".new"
         self._file = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
         os.write(self._file, self._head().ljust(self._size, b"\0"))
-        self._fill(consumers, hub)
+        self._fill(consumers, producers, hub)
         if is_locked:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.rename(temporary, path)
@@ -98,6 +100,11 @@ class Segment(object):
         # type: (int, int, **Cell) -> Segment
         """Set cells of the row of the `nth` worker of the consumer with index `of`, both counted from 0."""
         return self._set("worker", self._first_worker[of] + nth, cells)
+
+    def producer(self, index, **cells):
+        # type: (int, **Cell) -> Segment
+        """Set cells of a producer's row; of no effect in a file without them."""
+        return self._set("producer", index, cells)
 
     def durations(self, consumer, histogram, seconds, nth=0):
         # type: (int, str, Sequence[float], int) -> Segment
@@ -137,18 +144,20 @@ class Segment(object):
         finally:
             os.close(self._file)
 
-    def _fill(self, consumers, hub):
-        # type: (Sequence[Tuple[str, int]], str) -> None
+    def _fill(self, consumers, producers, hub):
+        # type: (Sequence[Tuple[str, int]], Sequence[str], str) -> None
         self.hub(name=hub, version="1.0", shape="threads", source="test").phase("running").beat()
         for index, (name, workers) in enumerate(consumers):
             self.consumer(index, name=name, workers=workers, initialized=1)
             for nth in range(workers):
                 self.worker(index, nth, consumer=index)
+        for index, name in enumerate(producers):
+            self.producer(index, name=name, initialized=1)
 
     def _head(self):
         # type: () -> bytes
         """Header and tables; packed here, because `layout` packs no fields but its own."""
-        sections = [(name, self._sections[name]) for name in _NAMES]
+        sections = [(name, self._sections[name]) for name in _NAMES if name in self._sections]
         fields = [
             _FIELD.pack(index, field.offset, field.size, 0, name.encode(), field.kind.encode(), field.unit.encode())
             for index, (_, section) in enumerate(sections)
@@ -170,10 +179,10 @@ class Segment(object):
 
     def _set(self, section, row, cells):
         # type: (str, int, Dict[str, Any]) -> Segment
-        where = self._sections[section]
+        where = self._sections.get(section)
         for name, cell in cells.items():
-            field = where.fields.get(name)
-            if field is not None:
+            field = where.fields.get(name) if where is not None else None
+            if where is not None and field is not None:
                 self._write(where.offset + row * where.row_size + field.offset, _packed(cell, field.size))
         return self
 
@@ -192,21 +201,22 @@ def _packed(cell, size):
     return struct.pack("=Q", cell)
 
 
-def _planned(workers, consumers, without, unknown):
-    # type: (int, int, Sequence[str], Sequence[str]) -> Tuple[Dict[str, layout.Section], int]
-    """Like `layout.plan`, with fields taken out and strange ones put in front of the others."""
-    planned, _ = layout.plan(workers, consumers)
+def _planned(rows, without, unknown):
+    # type: (Tuple[int, int, int], Sequence[str], Sequence[str]) -> Tuple[Dict[str, layout.Section], int]
+    """Like `layout.plan`, with sections and fields taken out and strange fields put in front of the others."""
+    planned, _ = layout.plan(*rows)
+    names = [name for name in _NAMES if name not in without]
     fields = {}  # type: Dict[str, Dict[str, layout.Field]]
-    for name in _NAMES:
+    for name in names:
         strange = [word.split(".")[1] for word in unknown if word.split(".")[0] == name]
         kept = {key: field for key, field in planned[name].fields.items() if name + "." + key not in without}
         shift = layout.SLOT * len(strange)
         fields[name] = {key: field._replace(offset=field.offset + shift) for key, field in kept.items()}
         for index, key in enumerate(strange):
             fields[name][key] = layout.Field(index * layout.SLOT, layout.SLOT, schema.GAUGE, "stranger")
-    end = _aligned(layout.HEADER_SIZE + len(_NAMES) * _SECTION.size + _FIELD.size * sum(map(len, fields.values())))
+    end = _aligned(layout.HEADER_SIZE + len(names) * _SECTION.size + _FIELD.size * sum(map(len, fields.values())))
     sections = {}
-    for name in _NAMES:
+    for name in names:
         row_size = _aligned(max(field.offset + field.size for field in fields[name].values()))
         sections[name] = layout.Section(end, row_size, planned[name].rows, fields[name])
         end += row_size * planned[name].rows

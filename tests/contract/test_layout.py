@@ -31,6 +31,8 @@ if MYPY:
 SECTIONS_AT, SECTIONS, FIELDS_AT, FIELDS = 88, 92, 96, 100
 SECTION_SIZE, FIELD_SIZE = 32, 80
 
+FIELDS_OF_OURS = sum(len(section.fields) for section in layout.plan(1, 1)[0].values())
+
 
 class _WithFile(unittest.TestCase):
     """A directory, and a good segment in it."""
@@ -40,8 +42,9 @@ class _WithFile(unittest.TestCase):
         self.directory = tempfile.mkdtemp()
         self.addCleanup(shutil.rmtree, self.directory)
         self.path = os.path.join(self.directory, "hub.stats")
-        with Segment(self.path, consumers=[("A", 2), ("B", 1)]) as segment:
-            segment.hub(received=7).consumer(0, enqueued=3).worker(0, dequeued=2, processed=1)
+        with Segment(self.path, consumers=[("A", 2), ("B", 1)], producers=["P", "Q"]) as segment:
+            segment.hub(received=7).consumer(0, enqueued=3, injected=2, withdrawn=1).worker(0, dequeued=2, processed=1)
+            segment.producer(0, runs=4, last_run_ns=1, last_duration_ns=1, frequency_ns=1)
             with open(self.path, "rb") as file:
                 self.good = file.read()
 
@@ -68,8 +71,8 @@ class _WithFile(unittest.TestCase):
 class PackingTest(unittest.TestCase):
     def test_what_is_packed_can_be_parsed(self):
         # type: () -> None
-        for workers, consumers in ((0, 0), (1, 1), (7, 3), (250, 100)):
-            sections, size = layout.plan(workers, consumers)
+        for rows in ((0, 0), (1, 1), (0, 0, 2), (7, 3, 5), (250, 100, 10)):
+            sections, size = layout.plan(*rows)
             data = packed(sections).ljust(size, b"\0")
 
             header = layout.parse_header("x", data)
@@ -81,10 +84,10 @@ class PackingTest(unittest.TestCase):
 
     def test_rows_and_slots_are_aligned_and_nothing_overlaps(self):
         # type: () -> None
-        sections, size = layout.plan(5, 3)
+        sections, size = layout.plan(5, 3, 2)
 
         ends = [len(packed(sections))]
-        for name in ("worker", "consumer", "hub"):
+        for name in ("worker", "consumer", "hub", "producer"):
             section = sections[name]
             self.assertEqual((section.offset % 64, section.row_size % 64), (0, 0))
             self.assertGreaterEqual(section.offset, ends[-1])
@@ -121,6 +124,7 @@ class PackingTest(unittest.TestCase):
             ("worker", schema.WORKER_FIELDS),
             ("consumer", schema.CONSUMER_FIELDS),
             ("hub", schema.HUB_FIELDS),
+            ("producer", schema.PRODUCER_FIELDS),
         ):
             fields = sections[name].fields
             self.assertEqual(sorted(fields, key=lambda field: fields[field].offset), [m.name for m in metrics])
@@ -129,7 +133,7 @@ class PackingTest(unittest.TestCase):
 
     def test_names_in_the_tables_fit(self):
         # type: () -> None
-        for metric in schema.WORKER_FIELDS + schema.CONSUMER_FIELDS + schema.HUB_FIELDS:
+        for metric in schema.WORKER_FIELDS + schema.CONSUMER_FIELDS + schema.HUB_FIELDS + schema.PRODUCER_FIELDS:
             self.assertLessEqual(len(metric.name), 32)
             self.assertLessEqual(len(metric.kind), 16)
             self.assertLessEqual(len(metric.unit), 16)
@@ -167,7 +171,9 @@ class DamageTest(_WithFile):
         for major in (0, layout.MAJOR + 1, 65535):
             path = self.patched(12, "H", major)
 
-            self.assert_refused(path, "layout version %d.0, this reader knows 1.x" % major, SegmentVersionError)
+            self.assert_refused(
+                path, "layout version %d.%d, this reader knows 1.x" % (major, layout.MINOR), SegmentVersionError
+            )
 
     def test_a_newer_minor_version_is_read(self):
         # type: () -> None
@@ -187,7 +193,7 @@ class DamageTest(_WithFile):
 
     def test_rows_that_lie_outside(self):
         # type: () -> None
-        for index in range(3):
+        for index in range(4):
             at = layout.HEADER_SIZE + SECTION_SIZE * index
             for offset, form, wrong in (
                 (16, "Q", len(self.good)),
@@ -206,7 +212,7 @@ class DamageTest(_WithFile):
     def test_a_field_that_lies_outside_of_its_row(self):
         # type: () -> None
         at = self.fields_at()
-        for offset, wrong in ((0, 3), (0, 2**32 - 1), (4, 4), (4, 2**20), (4, 2**32 - 8), (8, 2**20), (8, 12)):
+        for offset, wrong in ((0, 4), (0, 2**32 - 1), (4, 4), (4, 2**20), (4, 2**32 - 8), (8, 2**20), (8, 12)):
             self.assert_refused(self.patched(at + offset, "I", wrong), "does not fit into its row")
 
     def test_a_field_of_no_size_at_the_end_of_its_row(self):
@@ -233,7 +239,7 @@ class DamageTest(_WithFile):
 
     def test_a_text_that_is_not_utf8(self):
         # type: () -> None
-        for section, row in (("consumer", 1), ("hub", 0)):
+        for section, row in (("consumer", 1), ("hub", 0), ("producer", 1)):
             found = self.sections()[section]
             at = found.offset + row * found.row_size + found.fields["name"].offset
 
@@ -274,7 +280,7 @@ class AnyDamageTest(_WithFile):
 
     def test_a_segment_cut_short_at_any_length(self):
         # type: () -> None
-        tables = struct.unpack_from("=I", self.good, FIELDS_AT)[0] + FIELD_SIZE * 50
+        tables = struct.unpack_from("=I", self.good, FIELDS_AT)[0] + FIELD_SIZE * FIELDS_OF_OURS
         lengths = list(range(0, tables)) + list(range(tables, len(self.good), 61)) + [len(self.good) - 1]
 
         for length in lengths:
@@ -290,7 +296,7 @@ class AnyDamageTest(_WithFile):
     def test_a_few_wrong_bytes_anywhere(self):
         # type: () -> None
         generator = random.Random(20141)
-        head = struct.unpack_from("=I", self.good, FIELDS_AT)[0] + FIELD_SIZE * 50
+        head = struct.unpack_from("=I", self.good, FIELDS_AT)[0] + FIELD_SIZE * FIELDS_OF_OURS
         refused = self._damage(3000, lambda: self._few_bytes(generator, head))
 
         self.assertGreater(refused, 300)
@@ -298,7 +304,7 @@ class AnyDamageTest(_WithFile):
     def test_wrong_numbers_in_the_tables(self):
         # type: () -> None
         generator = random.Random(20142)
-        head = struct.unpack_from("=I", self.good, FIELDS_AT)[0] + FIELD_SIZE * 50
+        head = struct.unpack_from("=I", self.good, FIELDS_AT)[0] + FIELD_SIZE * FIELDS_OF_OURS
         refused = self._damage(4000, lambda: self._numbers(generator, head))
 
         self.assertGreater(refused, 1000)
@@ -391,6 +397,9 @@ def use(snapshot, older):
             for metric in schema.attributes(schema.CONSUMER_FIELDS + schema.WORKER_FIELDS, schema.CONSUMER_DERIVED):
                 if metric.kind != schema.HISTOGRAM:
                     check(getattr(consumer.now, metric.name))
+        for producer in interval.newer.producers:
+            for metric in schema.attributes(schema.PRODUCER_FIELDS, schema.PRODUCER_DERIVED):
+                check(getattr(producer, metric.name))
 
 
 def check(number):

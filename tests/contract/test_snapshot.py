@@ -23,7 +23,7 @@ MYPY = False
 if MYPY:
     from typing import Any
 
-    from glasshub_stats import ConsumerStats, Interval, Snapshot
+    from glasshub_stats import ConsumerStats, Interval, ProducerStats, Snapshot
 
 SECOND = 1000000000
 
@@ -77,6 +77,31 @@ class ConsumerTest(_WithSegment):
 
         self.assertEqual(self.first().backlog, 35)
 
+    def test_backlog_is_of_everything_put_less_everything_taken(self):
+        # type: () -> None
+        self.segment().consumer(0, enqueued=100, injected=20, dropped=5, withdrawn=7).worker(0, dequeued=60)
+
+        consumer = self.first()
+
+        self.assertEqual((consumer.enqueued, consumer.injected, consumer.withdrawn), (120, 20, 7))
+        self.assertEqual(consumer.backlog, 48)
+
+    def test_the_watermark_is_the_highest_that_anybody_saw(self):
+        # type: () -> None
+        for own, injected in ((9, 4), (4, 9)):
+            self.segment().consumer(0, watermark=own, injected_watermark=injected)
+
+            self.assertEqual(self.first().watermark, 9)
+
+    def test_a_backlog_that_is_fetched_is_shown_as_it_is_told(self):
+        # type: () -> None
+        self.segment().consumer(0, fetching=1, fetched=3, fetch_missed=4, fetch_errors=5)
+
+        consumer = self.first()
+
+        self.assertEqual((consumer.fetching, consumer.fetched), (1, 3))
+        self.assertEqual((consumer.fetch_missed, consumer.fetch_errors), (4, 5))
+
     def test_backlog_is_never_below_0(self):
         # type: () -> None
         self.segment().consumer(0, enqueued=1).worker(0, dequeued=2)
@@ -90,6 +115,15 @@ class ConsumerTest(_WithSegment):
         consumer = self.first()
 
         self.assertEqual((consumer.in_flight, consumer.finished, consumer.backlog), (1, 9, 0))
+
+    def test_a_duplicate_is_finished_and_not_in_flight(self):
+        # type: () -> None
+        long_ago = monotonic_ns(0) - 100 * SECOND
+        self.segment().worker(0, dequeued=10, processed=4, duplicates=6, started_ns=long_ago)
+
+        consumer = self.first()
+
+        self.assertEqual((consumer.finished, consumer.in_flight, consumer.current_age), (10, 0, 0))
 
     def test_workers_are_added_up(self):
         # type: () -> None
@@ -127,6 +161,14 @@ class ConsumerTest(_WithSegment):
             segment.worker(0, dequeued=1, head_ns=head_ns)
 
             self.assertAlmostEqual(self.first().oldest_age, 30, delta=NEAR)
+
+    def test_oldest_age_is_that_of_what_was_injected_into_the_empty_queue_since(self):
+        # type: () -> None
+        now_ns = monotonic_ns(0)
+        segment = self.segment().consumer(0, injected=3, injected_head_ns=now_ns - 30 * SECOND)
+        segment.consumer(0, put_head_ns=now_ns - 90 * SECOND).worker(0, dequeued=1, head_ns=now_ns - 60 * SECOND)
+
+        self.assertAlmostEqual(self.first().oldest_age, 30, delta=NEAR)
 
     def test_oldest_age_with_several_workers_is_that_of_the_latest_head(self):
         # type: () -> None
@@ -262,6 +304,14 @@ class HubTest(_WithSegment):
         segment.hub(queue_dequeued=6)
         self.assertEqual(read(self.path).hub.backlog, 0)
 
+    def test_backlog_of_shape_shared_has_what_was_injected_too(self):
+        # type: () -> None
+        self.segment().hub(shape="shared", queue_enqueued=5, queue_injected=4, queue_dequeued=2)
+
+        hub = read(self.path).hub
+
+        self.assertEqual((hub.queue_enqueued, hub.queue_injected, hub.backlog), (9, 4, 7))
+
     def test_ages_are_measured_from_now(self):
         # type: () -> None
         self.segment(age=300.0).beat(age=20.0, enqueuer_age=30.0)
@@ -283,6 +333,95 @@ class HubTest(_WithSegment):
         self.segment().beat(age=-1000.0)
 
         self.assertEqual(read(self.path).hub.heartbeat_age, 0)
+
+
+class ProducerTest(_WithSegment):
+    def polled(self, **cells):
+        # type: (**Any) -> ProducerStats
+        """A producer of a hub that started 1000 s ago, with these cells; those in nanoseconds are ages in seconds."""
+        now_ns = monotonic_ns(0)
+        ages = {name: now_ns - age * SECOND for name, age in cells.items() if name in self.INSTANTS and age}
+        segment = self.segment(consumers=(), producers=["P"], age=1000.0)
+        set_realtime(segment)
+        segment.producer(0, **dict(cells, **ages))
+        return read(self.path).producers[0]
+
+    INSTANTS = ("last_run_ns", "last_success_ns", "started_ns")
+
+    def test_a_new_producer_has_done_nothing_yet(self):
+        # type: () -> None
+        producer = self.polled()
+
+        self.assertEqual((producer.name, producer.initialized), ("P", 1))
+        for metric in schema.attributes(schema.PRODUCER_FIELDS, schema.PRODUCER_DERIVED):
+            if metric.name not in ("initialized", "since_run"):
+                self.assertEqual(getattr(producer, metric.name), 0, metric.name)
+        self.assertTrue(math.isnan(producer.since_run))
+
+    def test_polls_are_counted_and_timed(self):
+        # type: () -> None
+        producer = self.polled(
+            runs=7, failures=2, last_duration_ns=SECOND // 4, running_ns=9 * SECOND, frequency_ns=60 * SECOND
+        )
+
+        self.assertEqual((producer.runs, producer.failures), (7, 2))
+        self.assertEqual((producer.last_duration, producer.running_seconds, producer.frequency), (0.25, 9.0, 60.0))
+
+    def test_the_last_run_and_the_last_success_are_unix_times(self):
+        # type: () -> None
+        producer = self.polled(last_run_ns=20, last_success_ns=50)
+
+        self.assertAlmostEqual(producer.last_run, time.time() - 20, delta=NEAR)
+        self.assertAlmostEqual(producer.last_success, time.time() - 50, delta=NEAR)
+        self.assertAlmostEqual(producer.since_run, 20, delta=NEAR)
+
+    def test_a_poll_that_is_running_has_an_age(self):
+        # type: () -> None
+        producer = self.polled(started_ns=70, last_run_ns=70)
+
+        self.assertAlmostEqual(producer.current_age, 70, delta=NEAR)
+
+    def test_a_poll_is_overdue_when_the_last_one_ended_longer_ago_than_the_frequency(self):
+        # type: () -> None
+        producer = self.polled(last_run_ns=500, last_duration_ns=100 * SECOND, frequency_ns=60 * SECOND)
+
+        self.assertAlmostEqual(producer.overdue, 340, delta=NEAR)
+
+    def test_the_first_poll_is_overdue_when_the_hub_is_older_than_the_frequency(self):
+        # type: () -> None
+        self.assertAlmostEqual(self.polled(frequency_ns=60 * SECOND).overdue, 940, delta=NEAR)
+
+    def test_no_poll_is_overdue_before_its_time(self):
+        # type: () -> None
+        for cells in (
+            {"last_run_ns": 500, "last_duration_ns": 100 * SECOND, "frequency_ns": 600 * SECOND},
+            {"last_run_ns": 500, "last_duration_ns": 490 * SECOND, "frequency_ns": 60 * SECOND},
+            {"frequency_ns": 2000 * SECOND},
+        ):
+            self.assertEqual(self.polled(**cells).overdue, 0, cells)
+
+    def test_no_poll_is_overdue_while_one_is_running_or_without_a_frequency_or_a_producer(self):
+        # type: () -> None
+        for cells in (
+            {"last_run_ns": 500, "started_ns": 500, "frequency_ns": SECOND},
+            {"last_run_ns": 500, "frequency_ns": 0},
+            {"last_run_ns": 500, "frequency_ns": SECOND, "initialized": 0},
+        ):
+            self.assertEqual(self.polled(**cells).overdue, 0, cells)
+
+    def test_a_hub_may_have_producers_alone(self):
+        # type: () -> None
+        self.segment(consumers=(), producers=["P", "Q"]).producer(1, runs=3)
+        snapshot = read(self.path)
+
+        self.assertEqual(snapshot.consumers, [])
+        self.assertEqual([(producer.name, producer.runs) for producer in snapshot.producers], [("P", 0), ("Q", 3)])
+
+    def test_a_hub_may_have_no_producers(self):
+        # type: () -> None
+        self.segment()
+
+        self.assertEqual(read(self.path).producers, [])
 
 
 class StatusTest(_WithSegment):
@@ -394,6 +533,30 @@ class IntervalTest(_WithSegment):
 
         self.assertAlmostEqual(consumer.dequeue_rate, 6.0)
         self.assertAlmostEqual(consumer.catch_up, 50 / 5.0)
+
+    def test_injected_and_withdrawn_messages_are_in_the_rates(self):
+        # type: () -> None
+        segment = self.segment().consumer(0, enqueued=100, injected=100)
+        before = read(self.path)
+        segment.consumer(0, enqueued=110, injected=130, withdrawn=50).worker(0, dequeued=20)
+
+        consumer = interval(read(self.path), before).consumers[0]
+
+        self.assertEqual((consumer.enqueued, consumer.injected, consumer.withdrawn), (40, 30, 50))
+        self.assertAlmostEqual(consumer.enqueue_rate, 4.0)
+        self.assertAlmostEqual(consumer.dequeue_rate, 7.0)
+        self.assertAlmostEqual(consumer.catch_up, 170 / 3.0)
+
+    def test_duplicates_are_finished_in_the_interval(self):
+        # type: () -> None
+        segment = self.segment().worker(0, dequeued=5, duplicates=5)
+        before = read(self.path)
+        segment.worker(0, dequeued=25, duplicates=15, processed=10)
+
+        consumer = interval(read(self.path), before).consumers[0]
+
+        self.assertEqual((consumer.duplicates, consumer.finished), (10, 20))
+        self.assertAlmostEqual(consumer.processing_rate, 2.0)
 
     def test_histograms_are_those_of_the_interval(self):
         # type: () -> None
@@ -546,15 +709,46 @@ class OtherVersionTest(_WithSegment):
         self.assertEqual((consumer.backlog, consumer.in_flight), (4, 1))
         self.assertEqual((snapshot.hub.unrouted, snapshot.hub.disconnects), (0, 0))
 
+    def test_a_hub_of_version_1_0_has_no_producers_and_counts_nothing_past_the_bus(self):
+        # type: () -> None
+        missing = ["worker.duplicates", "hub.queue_injected", "producer"]
+        missing += ["consumer." + name for name in ("injected", "withdrawn", "injected_watermark", "injected_head_ns")]
+        missing += ["consumer." + name for name in ("fetching", "fetched", "fetch_missed", "fetch_errors")]
+        segment = self.segment(without=missing, version=(1, 0))
+        segment.consumer(0, enqueued=9, watermark=8).worker(0, dequeued=5, processed=4)
+        snapshot = read(self.path)
+
+        consumer = snapshot.consumers[0]
+
+        self.assertEqual((consumer.enqueued, consumer.injected, consumer.withdrawn), (9, 0, 0))
+        self.assertEqual((consumer.backlog, consumer.in_flight, consumer.watermark), (4, 1, 8))
+        self.assertEqual((snapshot.producers, snapshot.hub.backlog), ([], 4))
+
+    def test_a_section_that_no_reader_knows_is_skipped(self):
+        # type: () -> None
+        self.segment(producers=["P"]).consumer(0, enqueued=9)
+        with open(self.path, "rb") as file:
+            data = file.read()
+        name = b"producer".ljust(16, b"\0")
+        self.assertEqual(data.count(name), 1)
+        with open(self.path + "2", "wb") as file:
+            file.write(data.replace(name, b"stranger".ljust(16, b"\0")))
+
+        snapshot = read(self.path + "2")
+
+        self.assertEqual((snapshot.producers, snapshot.consumers[0].enqueued), ([], 9))
+
     def test_any_field_may_be_missing(self):
         # type: () -> None
         for section, metrics in (
             ("worker", schema.WORKER_FIELDS),
             ("consumer", schema.CONSUMER_FIELDS),
             ("hub", schema.HUB_FIELDS),
+            ("producer", schema.PRODUCER_FIELDS),
         ):
             for metric in metrics:
-                with Segment(self.path, without=["%s.%s" % (section, metric.name)]) as segment:
+                without = ["%s.%s" % (section, metric.name)]
+                with Segment(self.path, producers=["P"], without=without) as segment:
                     segment.consumer(0, enqueued=9).worker(0, dequeued=5).hub(received=3)
                     snapshot = read(segment.path)
 
@@ -564,6 +758,8 @@ class OtherVersionTest(_WithSegment):
                     getattr(snapshot.consumers[0], name)
                 for attribute in schema.attributes(schema.HUB_FIELDS, schema.HUB_DERIVED):
                     getattr(snapshot.hub, attribute.name)
+                for attribute in schema.attributes(schema.PRODUCER_FIELDS, schema.PRODUCER_DERIVED):
+                    getattr(snapshot.producers[0], attribute.name)
                 self.assertEqual(whole.consumers[0].wait.count, 0)
                 if metric.name != "received":
                     self.assertEqual(snapshot.hub.received, 3)
@@ -576,14 +772,16 @@ class OtherVersionTest(_WithSegment):
                 ("worker", schema.WORKER_FIELDS[1:]),
                 ("consumer", schema.CONSUMER_FIELDS[1:]),
                 ("hub", schema.HUB_FIELDS[1:]),
+                ("producer", schema.PRODUCER_FIELDS[1:]),
             )
             for metric in metrics
         ]
-        self.segment(without=everything)
+        self.segment(producers=["P"], without=everything)
         snapshot = read(self.path)
 
         self.assertEqual((snapshot.consumers[0].name, snapshot.consumers[0].backlog), ("A", 0))
         self.assertEqual(snapshot.since(None).consumers[0].processed, 0)
+        self.assertEqual((snapshot.producers[0].name, snapshot.producers[0].overdue), ("P", 0))
 
     def test_fields_that_no_reader_knows_are_skipped(self):
         # type: () -> None

@@ -22,7 +22,8 @@ if MYPY:
 
     from glasshub_stats import Interval, Snapshot
 
-DERIVES = ("processed", "failed", "invalid", "dequeued", "enqueued", "dropped")
+DERIVES = ("processed", "failed", "invalid", "duplicates", "dequeued", "enqueued", "dropped")
+PAST_THE_BUS = ("injected", "withdrawn", "fetched", "fetch_missed", "fetch_errors")
 
 
 class _WithSegment(unittest.TestCase):
@@ -42,7 +43,7 @@ class _WithSegment(unittest.TestCase):
     def worked(self):
         # type: () -> Interval
         """An interval in which consumer A took 4 messages of 10 and finished 3, one of them badly."""
-        segment = self.segment(consumers=[("A", 2), ("B", 1)])
+        segment = self.segment(consumers=[("A", 2), ("B", 1)], producers=["P"])
         before = read(segment.path)
         segment.consumer(0, enqueued=10)
         segment.worker(0, 0, dequeued=3, processed=2).durations(0, "processing", [0.010, 0.020])
@@ -67,8 +68,8 @@ class DefaultNamingTest(_WithSegment):
         # type: () -> None
         latencies = ["average", "percentile-50", "percentile-95", "percentile-99", "upper"]
         expected = (
-            ["queue_length", "threads", "percent-busy", "gauge-initialized"]
-            + ["operations-" + word for word in DERIVES]
+            ["queue_length", "threads", "percent-busy", "gauge-initialized", "gauge-fetching"]
+            + ["operations-" + word for word in DERIVES + PAST_THE_BUS]
             + ["latency-%s-%s" % (word, name) for word in ("process", "wait") for name in latencies]
             + ["duration-oldest", "duration-current", "duration-catch-up"]
         )
@@ -89,7 +90,7 @@ class DefaultNamingTest(_WithSegment):
         self.assertEqual(found["glasshub-fedmsg-hub/gauge-up"], 1)
         self.assertEqual(found[prefix + "queue_length"], 6)
         self.assertEqual(found[prefix + "threads"], 2)
-        self.assertEqual([found[prefix + "operations-" + word] for word in DERIVES], [2, 1, 0, 4, 10, 0])
+        self.assertEqual([found[prefix + "operations-" + word] for word in DERIVES], [2, 1, 0, 0, 4, 10, 0])
         self.assertAlmostEqual(found[prefix + "latency-process-average"], 0.030, 6)
         self.assertAlmostEqual(found[prefix + "latency-process-percentile-50"] / 0.020, 1.0, delta=0.032)
         self.assertAlmostEqual(found[prefix + "latency-process-percentile-99"] / 0.060, 1.0, delta=0.032)
@@ -97,6 +98,56 @@ class DefaultNamingTest(_WithSegment):
         self.assertAlmostEqual(found[prefix + "latency-wait-average"], 0.001, 6)
         # 0.09 s of work in 10 s of two workers, and the one in flight, which began at the beginning of all time
         self.assertEqual(found[prefix + "percent-busy"], 100.0)
+
+    def test_what_did_not_come_from_the_bus_has_values_of_its_own(self):
+        # type: () -> None
+        segment = self.segment().consumer(
+            0, enqueued=10, injected=5, withdrawn=2, fetching=1, fetched=4, fetch_missed=6, fetch_errors=7
+        )
+
+        found = _by_name(values.of_interval(read(segment.path).since(None)))
+
+        prefix = "glasshub-fedmsg-hub.A/"
+        self.assertEqual([found[prefix + "operations-" + word] for word in PAST_THE_BUS], [5, 2, 4, 6, 7])
+        self.assertEqual(found[prefix + "operations-enqueued"], 15)
+        self.assertEqual(found[prefix + "gauge-fetching"], 1)
+        self.assertEqual(found[prefix + "queue_length"], 13)
+
+    def test_a_producer_has_every_value_of_the_manual(self):
+        # type: () -> None
+        second = 10**9
+        segment = self.segment(consumers=(), producers=["Digests"])
+        segment.producer(0, runs=7, failures=2, last_duration_ns=second // 4, frequency_ns=100 * second)
+        found = _by_name(values.of_interval(read(segment.path).since(None)))
+
+        prefix = "glasshub-fedmsg-hub.producer.Digests/"
+        own = {name[len(prefix) :]: number for name, number in found.items() if name.startswith(prefix)}
+        self.assertTrue(abs(own.pop("duration-overdue") - 900) < 5)
+        self.assertTrue(math.isnan(own.pop("duration-since-run")))
+        self.assertEqual(
+            own,
+            {
+                "gauge-initialized": 1,
+                "operations-runs": 7,
+                "operations-failures": 2,
+                "duration-last": 0.25,
+                "duration-current": 0,
+            },
+        )
+
+    def test_a_producer_and_a_consumer_may_have_the_same_name(self):
+        # type: () -> None
+        names = ["X", "producer.X", "producer.producer.X", "producer", "a b"]
+        segment = self.segment(consumers=[(name, 1) for name in names], producers=names)
+
+        found = _by_name(values.of_interval(read(segment.path).since(None)))  # fails on a name that is there twice
+
+        initialized = [name for name in found if name.endswith("/gauge-initialized")]
+        self.assertEqual(len(initialized), 2 * len(names))
+        self.assertIn("glasshub-fedmsg-hub.X/gauge-initialized", initialized)
+        self.assertIn("glasshub-fedmsg-hub.producer/gauge-initialized", initialized)
+        self.assertIn("glasshub-fedmsg-hub.producer.X/duration-last", found)
+        self.assertNotIn("glasshub-fedmsg-hub.producer.X/threads", found)
 
     def test_only_types_of_collectds_own_types_db_are_used(self):
         # type: () -> None
@@ -138,10 +189,11 @@ class DefaultNamingTest(_WithSegment):
 
     def test_counters_stay_in_the_range_of_derive_whatever_the_segment_holds(self):
         # type: () -> None
-        segment = self.segment()
+        segment = self.segment(producers=["P"])
         segment.hub(received=2**64 - 1)
         segment.consumer(0, enqueued=2**63, dropped=2**64 - 1)
         segment.worker(0, dequeued=2**63 - 1, processed=2**64 - 1, started_ns=2**64 - 1)
+        segment.producer(0, runs=2**64 - 1, failures=2**63, started_ns=2**64 - 1, last_duration_ns=2**64 - 1)
         snapshot = read(segment.path)
 
         for value in values.of_interval(snapshot.since(None)):
@@ -155,6 +207,7 @@ class FedmsgNamingTest(_WithSegment):
         # type: () -> None
         found = _by_name(values.of_interval(self.worked(), naming="fedmsg"))
 
+        self.assertFalse([name for name in found if "runs" in name or "P" in name], "the old script knew no producers")
         times = {name: found.pop("fedmsg-hub/response_time-A_" + name) for name in ("min", "max", "avg")}
         self.assertEqual(
             {name: number for name, number in found.items() if "B_" not in name},
@@ -259,7 +312,8 @@ class NamesTest(unittest.TestCase):
         # type: () -> None
         directory = tempfile.mkdtemp()
         self.addCleanup(shutil.rmtree, directory)
-        with Segment(os.path.join(directory, "x"), consumers=[("c" * 128, 1)], hub="h" * 128) as segment:
+        names = {"consumers": [("c" * 128, 1)], "producers": ["p" * 128], "hub": "h" * 128}  # type: Dict[str, Any]
+        with Segment(os.path.join(directory, "x"), **names) as segment:
             interval = read(segment.path).since(None)
 
             for naming in values.NAMINGS:

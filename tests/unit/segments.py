@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from glasshub.stats import ConsumerRow, Outcome, SegmentWriter
+from glasshub.stats import ConsumerRow, Outcome, ProducerRow, SegmentWriter
 
 ROWS = (
     ConsumerRow("datanommer", 1, True),
@@ -20,10 +20,17 @@ MS = 1_000_000
 
 @contextmanager
 def live_segment(
-    path: Path, consumers: Sequence[ConsumerRow] = ROWS, *, name: str = "fedmsg-hub", phase: str = "running"
+    path: Path,
+    consumers: Sequence[ConsumerRow] = ROWS,
+    *,
+    producers: Sequence[ProducerRow] = (),
+    name: str = "fedmsg-hub",
+    phase: str = "running",
 ) -> Iterator[SegmentWriter]:
     """The segment of a hub that lives for as long as the context lasts."""
-    writer = SegmentWriter(path, consumers, name=name, version="1.2", shape="threads", source="zmq")
+    writer = SegmentWriter(
+        path, consumers, producers=producers, name=name, version="1.2", shape="threads", source="zmq"
+    )
     try:
         writer.phase(phase)
         writer.enqueuer.source(endpoints=2, connected=2, disconnects=0, errors=0)

@@ -20,6 +20,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from glasshub import paths
 from glasshub.cli import stats
 from glasshub.errors import ConfigError
+from glasshub.stats import ProducerRow
 from glasshub_stats import read
 
 from .segments import live_segment, work
@@ -137,6 +138,14 @@ def test_openmetrics_of_several_hubs_is_one_page(directory: Path, capsys: pytest
     ]
     assert [sample.labels["hub"] for sample in up.samples] == ["a", "b"]
     assert page.endswith("# EOF\n")
+
+
+def test_producers_are_shown_in_every_format(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with live_segment(directory / "a.stats", producers=[ProducerRow("digests", True, 60.0)]):
+        for form in ("text", "json", "openmetrics", "putval"):
+            assert run("a", "--stats-dir", directory, "--format", form) == 0
+
+            assert "digests" in capsys.readouterr().out
 
 
 def test_putval_once_has_the_figures_since_the_start(

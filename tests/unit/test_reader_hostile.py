@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import glasshub_stats
-from glasshub.stats import Outcome
+from glasshub.stats import Outcome, ProducerRow
 from glasshub_stats import (
     SegmentAccessError,
     SegmentFormatError,
@@ -54,7 +54,9 @@ def path(tmp_path: Path) -> Path:
 def good(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The bytes of a segment in which something has happened."""
     path = tmp_path_factory.mktemp("good") / "hub.stats"
-    with live_segment(path) as writer:
+    with live_segment(path, producers=[ProducerRow("digests", True, 60.0)]) as writer:
+        writer.producers[0].began(time.monotonic_ns())
+        writer.injections[0].injected(3)
         work(writer, 0, enqueued=9, processed=4, failed=2, in_flight=1)
         work(writer, 1, enqueued=5, processed=1, in_flight=2)
         writer.workers[0][0].finished(Outcome.INVALID, time.monotonic_ns())
@@ -157,7 +159,7 @@ def test_wrong_numbers_in_the_rows_are_a_snapshot_or_an_error_of_ours(
 
 def test_rows_full_of_the_largest_number_are_shown(path: Path, good: bytes) -> None:
     """But for the names, and the workers' consumers, which cannot be right."""
-    sections, _ = layout.plan(4, 3)
+    sections, _ = layout.plan(4, 3, 1)
     hostile = bytearray(good)
     for section in sections.values():
         for row in range(section.rows):
@@ -170,7 +172,8 @@ def test_rows_full_of_the_largest_number_are_shown(path: Path, good: bytes) -> N
     found = look_at_everything(path)
 
     assert isinstance(found, Snapshot)
-    assert found.consumer("datanommer").enqueued == 2**64 - 1
+    assert found.consumer("datanommer").dequeued == 2**64 - 1
+    assert found.producers[0].runs == 2**64 - 1
 
 
 def test_a_segment_that_is_cut_short_anywhere_is_an_error_of_ours(path: Path, good: bytes) -> None:

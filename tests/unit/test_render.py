@@ -14,13 +14,14 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from glasshub.stats import ConsumerRow, Outcome
+from glasshub.stats import ConsumerRow, Outcome, ProducerRow, SegmentWriter
 from glasshub_stats import Snapshot, read, schema
 from glasshub_stats.render import as_dict, as_json, as_openmetrics, as_text
 from glasshub_stats.table import count, duration, rate
 
 from .segments import MS, live_segment, work
 
+PRODUCERS = (ProducerRow("digests", True, 60.0), ProducerRow("cleaner", False))
 HOSTILE = 'a"b\\c\nd\\n\x1b[2J\u2028größe,le="1"}'
 
 
@@ -32,10 +33,18 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def snapshot(path: Path) -> Iterator[Snapshot]:
     """Of a hub at work: one consumer has caught up, one is far behind, one did not start."""
-    with live_segment(path) as writer:
+    with live_segment(path, producers=PRODUCERS) as writer:
         work(writer, 0, enqueued=10, processed=8, failed=2)
         work(writer, 1, enqueued=120, processed=20, in_flight=2, took_ns=300 * MS)
+        poll(writer, ago=5.0, took=1.5)
         yield read(str(path))
+
+
+def poll(writer: SegmentWriter, *, ago: float, took: float, succeeded: bool = True) -> None:
+    """Let the first producer poll once, so many seconds ago."""
+    began_ns = time.monotonic_ns() - int(ago * 1e9)
+    writer.producers[0].began(began_ns)
+    writer.producers[0].ended(began_ns + int(took * 1e9), succeeded=succeeded)
 
 
 def families(page: str) -> dict[str, Metric]:
@@ -54,9 +63,11 @@ def value(family: Metric, suffix: str = "", **labels: str) -> float:
 
 
 def shown(part: str) -> tuple[schema.Metric, ...]:
-    """What the schema wants shown of a hub, or of a consumer."""
+    """What the schema wants shown of a hub, of a consumer, or of a producer."""
     if part == "hub":
         return schema.attributes(schema.HUB_FIELDS, schema.HUB_DERIVED)
+    if part == "producer":
+        return schema.attributes(schema.PRODUCER_FIELDS, schema.PRODUCER_DERIVED)
     return schema.attributes(schema.CONSUMER_FIELDS + schema.WORKER_FIELDS, schema.CONSUMER_DERIVED)
 
 
@@ -70,6 +81,8 @@ def test_json_holds_every_metric_of_the_schema_with_the_snapshots_value(snapshot
         for metric in shown("consumer"):
             if metric.kind != schema.HISTOGRAM:
                 assert of_it[metric.name] == getattr(consumer, metric.name)
+    digests, told_digests = snapshot.producers[0], told["producers"][0]
+    assert told_digests == {"name": "digests", **{m.name: getattr(digests, m.name) for m in shown("producer")}}
 
 
 def test_json_tells_what_the_hub_is_and_how_it_is(snapshot: Snapshot) -> None:
@@ -103,6 +116,7 @@ def test_json_has_null_for_what_is_not_known(snapshot: Snapshot) -> None:
     told = as_json(snapshot)
 
     assert json.loads(told)["consumers"][2]["wait"]["p95"] is None
+    assert json.loads(told)["producers"][1]["since_run"] is None
     assert "NaN" not in told
 
 
@@ -124,7 +138,7 @@ def test_json_survives_a_path_that_is_not_utf_8(tmp_path: Path) -> None:
     assert told["path"] == str(tmp_path / "b?d.stats")
 
 
-@pytest.mark.parametrize("part", ["hub", "consumer"])
+@pytest.mark.parametrize("part", ["hub", "consumer", "producer"])
 def test_openmetrics_has_every_metric_of_the_schema_with_its_type_and_help(snapshot: Snapshot, part: str) -> None:
     page = families(as_openmetrics(snapshot))
 
@@ -144,6 +158,9 @@ def test_openmetrics_has_every_metric_of_the_schema_with_its_type_and_help(snaps
         ("glasshub_consumer_busy_seconds", "seconds"),
         ("glasshub_consumer_last_success_timestamp_seconds", "seconds"),
         ("glasshub_consumer_workers", ""),
+        ("glasshub_producer_runs", ""),
+        ("glasshub_producer_running_seconds", "seconds"),
+        ("glasshub_producer_last_run_timestamp_seconds", "seconds"),
     ],
 )
 def test_openmetrics_names_end_in_the_unit_once(snapshot: Snapshot, name: str, unit: str) -> None:
@@ -164,6 +181,12 @@ def test_openmetrics_values_are_the_snapshots(snapshot: Snapshot) -> None:
         assert value(page["glasshub_consumer_failed_messages"], "_total", **who) == consumer.failed
         assert value(page["glasshub_consumer_busy_seconds"], "_total", **who) == consumer.busy_seconds
         assert value(page["glasshub_consumer_initialized"], **who) == consumer.initialized
+    for producer in snapshot.producers:
+        who = {"producer": producer.name}
+        assert value(page["glasshub_producer_runs"], "_total", **who) == producer.runs
+        assert value(page["glasshub_producer_running_seconds"], "_total", **who) == producer.running_seconds
+        assert value(page["glasshub_producer_frequency_seconds"], **who) == producer.frequency
+        assert value(page["glasshub_producer_initialized"], **who) == producer.initialized
 
 
 def test_openmetrics_histogram_has_the_octaves_sum_and_count(snapshot: Snapshot) -> None:
@@ -188,11 +211,13 @@ def test_openmetrics_tells_the_status_as_a_set_of_states(snapshot: Snapshot) -> 
 
 
 def test_openmetrics_label_survives_a_hostile_name(path: Path) -> None:
-    with live_segment(path, [ConsumerRow(HOSTILE, 1, True)], name='h"u\\b\n'):
+    with live_segment(path, [ConsumerRow(HOSTILE, 1, True)], producers=[ProducerRow(HOSTILE, True)], name='h"u\\b\n'):
         page = families(as_openmetrics(read(str(path))))
 
     (sample,) = page["glasshub_consumer_backlog_messages"].samples
     assert sample.labels == {"hub": 'h"u\\b\n', "consumer": HOSTILE}
+    (sample,) = page["glasshub_producer_runs"].samples
+    assert sample.labels == {"hub": 'h"u\\b\n', "producer": HOSTILE}
 
 
 def test_openmetrics_page_can_show_several_hubs(tmp_path: Path) -> None:
@@ -264,11 +289,66 @@ def test_table_says_never_while_the_backlog_grows(path: Path) -> None:
     assert row(table, "datanommer")[-1] == "0s"
 
 
-def test_table_marks_a_consumer_that_is_not_initialized(snapshot: Snapshot) -> None:
+def test_table_marks_what_is_not_initialized(snapshot: Snapshot) -> None:
     lines = as_text(snapshot).splitlines()
 
-    assert [line.split()[1] for line in lines if line.startswith("! ")] == ["ircbot", "ircbot"]
-    assert "not initialized" in lines[-1]
+    assert [line.split()[1] for line in lines if line.startswith("! ")] == ["ircbot", "cleaner", "ircbot", "cleaner"]
+    assert "! ircbot is not initialized and gets no messages" in lines[-2]
+    assert "! cleaner is not initialized and does not poll" in lines[-1]
+
+
+def test_table_has_a_row_for_each_producer(snapshot: Snapshot) -> None:
+    table = as_text(snapshot)
+
+    assert row(table, "producer") == ["runs", "failures", "every", "ago", "took", "for", "overdue"]
+    assert row(table, "digests") == ["1", "0", "1m00s", "5.0s", "1.5s", "0s", "0s"]
+    assert row(table, "cleaner") == ["0", "0", "0s", "-", "0s", "0s", "0s"]
+    assert table.index("ircbot") < table.index("digests")
+
+
+def test_table_of_a_hub_without_producers_says_nothing_of_them(path: Path) -> None:
+    with live_segment(path):
+        assert "producer" not in as_text(read(str(path)))
+
+
+def test_table_tells_of_a_poll_that_takes_very_long(path: Path) -> None:
+    with live_segment(path, producers=PRODUCERS) as writer:
+        writer.producers[0].began(time.monotonic_ns() - 300_000 * MS)
+
+        table = as_text(read(str(path)))
+
+    assert "! digests has been at one poll for 5m00s" in table
+
+
+def test_table_tells_of_a_poll_that_does_not_come(path: Path) -> None:
+    with live_segment(path, producers=PRODUCERS) as writer:
+        poll(writer, ago=400.0, took=40.0)
+
+        table = as_text(read(str(path)))
+
+    assert "! digests should have polled 5m00s ago" in table
+
+
+def test_table_tells_of_a_backlog_that_is_being_fetched(path: Path) -> None:
+    with live_segment(path) as writer:
+        writer.fetches[0].began()
+        writer.fetches[0].fetched(1234)
+        fetching = as_text(read(str(path)))
+        writer.fetches[0].ended()
+        fetched = as_text(read(str(path)))
+
+    assert "! datanommer is being given its backlog of before the start: 1234 messages so far" in fetching
+    assert "backlog of before" not in fetched
+
+
+def test_table_tells_of_a_backlog_that_was_not_fetched(path: Path) -> None:
+    with live_segment(path) as writer:
+        writer.fetches[0].missed(7)
+        writer.fetches[1].failed()
+        table = as_text(read(str(path)))
+
+    assert "! datanommer has not got the oldest 7 messages of its backlog of before the start" in table
+    assert "! badges could not be given its backlog of before the start: 1 errors, see the hub's log" in table
 
 
 def test_table_of_a_healthy_hub_has_no_mark(path: Path) -> None:
@@ -320,7 +400,8 @@ def test_table_tells_of_a_source_that_is_not_connected(path: Path) -> None:
 
 
 def test_table_lets_no_name_write_to_the_terminal(path: Path) -> None:
-    with live_segment(path, [ConsumerRow(HOSTILE, 1, True), ConsumerRow("next", 1, False)], name="hub\r\x07"):
+    rows = [ConsumerRow(HOSTILE, 1, True), ConsumerRow("next", 1, False)]
+    with live_segment(path, rows, producers=[ProducerRow(HOSTILE, False)], name="hub\r\x07"):
         table = as_text(read(str(path)))
 
     assert all(line.isprintable() for line in table.splitlines())
@@ -331,7 +412,7 @@ def test_table_lets_no_name_write_to_the_terminal(path: Path) -> None:
 @pytest.mark.parametrize("width", [80, 100])
 def test_table_fits_the_terminal_with_long_names(path: Path, width: int) -> None:
     rows = [ConsumerRow("fedmsg_meta_umb_to_fedora_messaging_bridge_" + "x" * 80, 1, False)]
-    with live_segment(path, rows, name="y" * 120) as writer:
+    with live_segment(path, rows, producers=[ProducerRow("z" * 90, False, 1e9)], name="y" * 120) as writer:
         older = read(str(path))
         writer.enqueuer.beat(0)
         newer = later(path, older, seconds=10)
@@ -343,8 +424,9 @@ def test_table_fits_the_terminal_with_long_names(path: Path, width: int) -> None
 
 
 def test_table_with_the_largest_numbers_keeps_to_100_columns(path: Path) -> None:
-    with live_segment(path, [ConsumerRow("datanommer", 1, True)]) as writer:
+    with live_segment(path, [ConsumerRow("datanommer", 1, True)], producers=PRODUCERS) as writer:
         older = read(str(path))
+        poll(writer, ago=999.0, took=99.0, succeeded=False)
         slots = writer.workers[0][0]
         now_ns = time.monotonic_ns()
         slots.began(now_ns - 999_000 * MS, now_ns, 1)
@@ -377,7 +459,7 @@ def test_hub_without_consumers_is_said_to_have_none(path: Path) -> None:
         told = read(str(path))
 
         assert "no consumers" in as_text(told)
-        assert as_dict(told)["consumers"] == []
+        assert as_dict(told)["consumers"] == as_dict(told)["producers"] == []
         assert families(as_openmetrics(told))["glasshub_consumer_backlog_messages"].samples == []
 
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 import glasshub_stats
 from glasshub import stats
 from glasshub.errors import HubRunningError, StatsDirectoryError
-from glasshub.stats import ConsumerRow, Outcome, SegmentWriter, WorkerSlots, claimed
+from glasshub.stats import ConsumerRow, Outcome, ProducerRow, SegmentWriter, WorkerSlots, claimed
 from glasshub_stats import Snapshot, layout
 from glasshub_stats.histogram import BUCKETS, bucket_of
 from glasshub_stats.snapshot import PHASES
@@ -30,6 +30,7 @@ from .segments import live_segment
 
 SECOND = 1_000_000_000
 ROWS = (ConsumerRow("mailer", 1, True), ConsumerRow("badges", 3, True), ConsumerRow("ircbot", 0, False))
+PRODUCERS = (ProducerRow("digests", True, 60.0), ProducerRow("cleaner", False))
 
 
 @pytest.fixture
@@ -45,7 +46,17 @@ def writer(path: Path) -> Iterator[SegmentWriter]:
 
 
 def made(path: Path, *, mode: int = 0o640, group: str = "") -> SegmentWriter:
-    return SegmentWriter(path, ROWS, name="hub", version="1.2", shape="threads", source="zmq", mode=mode, group=group)
+    return SegmentWriter(
+        path,
+        ROWS,
+        producers=PRODUCERS,
+        name="hub",
+        version="1.2",
+        shape="threads",
+        source="zmq",
+        mode=mode,
+        group=group,
+    )
 
 
 def seen(writer: SegmentWriter) -> Snapshot:
@@ -89,6 +100,8 @@ def test_a_new_segment_says_who_writes_it_and_that_nothing_has_happened(writer: 
         ("ircbot", 0, 0),
     ]
     assert all(c.enqueued == c.dequeued == c.finished == c.watermark == 0 for c in snapshot.consumers)
+    assert [(p.name, p.initialized, p.frequency) for p in snapshot.producers] == [("digests", 1, 60), ("cleaner", 0, 0)]
+    assert all(p.runs == p.failures == p.last_run == p.current_age == 0 for p in snapshot.producers)
 
 
 def test_what_the_enqueuer_counts_is_read_back(writer: SegmentWriter) -> None:
@@ -138,6 +151,148 @@ def test_the_oldest_message_is_the_one_put_into_the_empty_queue(writer: SegmentW
     assert snapshot.consumer("mailer").oldest_age == (snapshot.taken_ns - first_ns) / 1e9
 
 
+def test_what_is_injected_is_enqueued_and_counted_apart_from_the_bus(writer: SegmentWriter) -> None:
+    writer.consumers[0].enqueued(3)
+    writer.injections[0].injected(4)
+    writer.injections[0].injected(1)
+
+    mailer, badges, _ = seen(writer).consumers
+    assert (mailer.enqueued, mailer.injected, mailer.backlog) == (8, 5, 8)
+    assert (badges.enqueued, badges.injected) == (0, 0)
+    assert (writer.consumers[0].total, writer.injections[0].total) == (3, 5)
+
+
+def test_what_is_injected_raises_the_watermark_which_never_falls(writer: SegmentWriter) -> None:
+    watermarks = []
+    writer.consumers[1].put(3, 0)
+    for depth in (2, 9, 4):
+        writer.injections[1].put(depth, 0)
+        watermarks.append(seen(writer).consumer("badges").watermark)
+
+    assert watermarks == [3, 9, 9]
+
+
+def test_the_oldest_message_may_be_one_that_was_injected(writer: SegmentWriter) -> None:
+    first_ns = time.monotonic_ns() - 50 * SECOND
+    writer.injections[0].injected(1)
+    writer.injections[0].put(1, first_ns)
+    writer.injections[0].put(2, 0)
+    writer.consumers[0].put(1, first_ns - SECOND)
+
+    snapshot = seen(writer)
+
+    assert snapshot.consumer("mailer").oldest_age == (snapshot.taken_ns - first_ns) / 1e9
+
+
+def test_what_a_consumer_withdraws_waits_no_longer(writer: SegmentWriter) -> None:
+    writer.consumers[0].enqueued(3)
+    writer.injections[0].injected(4)
+    writer.injections[0].withdrew(2)
+    writer.injections[0].withdrew(1)
+
+    mailer = seen(writer).consumer("mailer")
+
+    assert (mailer.withdrawn, mailer.backlog, mailer.dequeued) == (3, 4, 0)
+
+
+def test_the_hubs_one_queue_has_what_was_injected_too(writer: SegmentWriter) -> None:
+    writer.enqueuer.queued()
+    writer.hub_queue.injected(2)
+    writer.hub_queue.injected(3)
+
+    hub = seen(writer).hub
+
+    assert (hub.queue_enqueued, hub.queue_injected) == (6, 5)
+
+
+def test_fetching_a_backlog_is_told_from_its_beginning_to_its_end(writer: SegmentWriter) -> None:
+    fetch = writer.fetches[1]
+    fetch.began()
+    fetch.fetched(100)
+    fetch.fetched(50)
+    fetch.missed(7)
+    fetch.failed()
+    fetch.failed()
+    during = seen(writer)
+    fetch.ended()
+
+    mailer, badges, _ = during.consumers
+    assert (badges.fetching, badges.fetched, badges.fetch_missed, badges.fetch_errors) == (1, 150, 7, 2)
+    assert (mailer.fetching, mailer.fetched, mailer.fetch_missed, mailer.fetch_errors) == (0, 0, 0, 0)
+    after = seen(writer).consumer("badges")
+    assert (after.fetching, after.fetched) == (0, 150)
+
+
+def test_a_poll_is_running_from_its_beginning_to_its_end(writer: SegmentWriter) -> None:
+    digests, now_ns = writer.producers[0], time.monotonic_ns()
+    digests.began(now_ns - 5 * SECOND)
+    during = seen(writer)
+    digests.ended(now_ns - 3 * SECOND, succeeded=True)
+
+    running, done = during.producers[0], seen(writer).producers[0]
+    assert running.current_age == running.since_run == (during.taken_ns - now_ns + 5 * SECOND) / 1e9
+    assert (running.runs, running.last_duration) == (0, 0)
+    assert (done.runs, done.failures, done.current_age) == (1, 0, 0)
+    assert (done.last_duration, done.running_seconds) == (2, 2)
+    assert seen(writer).producers[1].last_run == 0
+
+
+def test_polls_that_return_and_polls_that_raise_are_counted_apart(writer: SegmentWriter) -> None:
+    digests, now_ns, now = writer.producers[0], time.monotonic_ns(), time.time()
+    for ago, took, succeeded in ((90, 1, True), (60, 2, True), (30, 4, False)):
+        digests.began(now_ns - ago * SECOND)
+        digests.ended(now_ns - (ago - took) * SECOND, succeeded=succeeded)
+
+    producer = seen(writer).producers[0]
+
+    assert (producer.runs, producer.failures) == (2, 1)
+    assert (producer.last_duration, producer.running_seconds) == (4, 7)
+    assert producer.last_run == pytest.approx(now - 30, abs=1)
+    assert producer.last_success == pytest.approx(now - 58, abs=1)
+
+
+def test_no_poll_seems_overdue_at_any_store_of_the_one_that_is_in_time(writer: SegmentWriter) -> None:
+    """A thread may be interrupted between any two stores, for as long as another one keeps the interpreter lock."""
+    now_ns = time.monotonic_ns()
+    row = Watched(writer)
+    slots = stats.ProducerSlots(row)  # type: ignore[arg-type]  # it has all that is used of a memoryview
+
+    writer.producers[0].began(now_ns - 300 * SECOND)
+
+    slots.ended(now_ns, succeeded=True)
+    slots.began(now_ns)
+
+    assert len(row.overdue) > 5
+    assert set(row.overdue) == {0}
+
+
+class Watched:
+    """The row of the first producer, which is read behind each store."""
+
+    def __init__(self, writer: SegmentWriter) -> None:
+        self._row = writer.producers[0]._slots
+        self._writer = writer
+        self.overdue: list[float] = []
+
+    def __getitem__(self, slot: int) -> int:
+        return self._row[slot]
+
+    def __setitem__(self, slot: int, number: int) -> None:
+        self._row[slot] = number
+        self.overdue.append(seen(self._writer).producers[0].overdue)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "stored"), [(0.25, 0.25), (0, 0), (-1, 0), (float("nan"), 0), (float("inf"), 100 * 365 * 86400)]
+)
+def test_a_producers_frequency_can_be_changed_to_any_number(
+    writer: SegmentWriter, seconds: float, stored: float
+) -> None:
+    writer.producers[1].frequency(seconds)
+
+    assert seen(writer).producers[1].frequency == stored
+
+
 def test_after_a_dequeue_the_oldest_message_is_the_next_one(writer: SegmentWriter) -> None:
     now_ns = time.monotonic_ns()
     writer.consumers[0].enqueued(2)
@@ -174,7 +329,12 @@ def test_a_message_that_finished_is_counted_by_its_outcome(writer: SegmentWriter
     slots.finished(outcome, now_ns + 2 * SECOND)
 
     mailer = seen(writer).consumer("mailer")
-    counts = {Outcome.PROCESSED: mailer.processed, Outcome.FAILED: mailer.failed, Outcome.INVALID: mailer.invalid}
+    counts = {
+        Outcome.PROCESSED: mailer.processed,
+        Outcome.FAILED: mailer.failed,
+        Outcome.INVALID: mailer.invalid,
+        Outcome.DUPLICATE: mailer.duplicates,
+    }
     assert counts == {each: int(each is outcome) for each in Outcome}
     assert (mailer.in_flight, mailer.current_age) == (0, 0)
     assert (mailer.processing.count, mailer.processing.total, mailer.busy_seconds) == (1, 2.0, 2.0)
@@ -186,6 +346,7 @@ def test_the_last_success_and_the_last_failure_are_kept_apart(writer: SegmentWri
         (Outcome.PROCESSED, now_ns - 30 * SECOND),
         (Outcome.FAILED, now_ns - 20 * SECOND),
         (Outcome.INVALID, now_ns - 10 * SECOND),
+        (Outcome.DUPLICATE, now_ns - 5 * SECOND),
     ):
         slots.began(now_ns - 40 * SECOND, now_ns - 40 * SECOND, 0)
         slots.finished(outcome, ended_ns)
@@ -303,6 +464,15 @@ def test_a_long_name_is_cut_between_two_characters(path: Path) -> None:
 def test_a_segment_may_have_no_consumer(path: Path) -> None:
     with live_segment(path, []):
         assert glasshub_stats.read(str(path)).consumers == []
+
+
+def test_a_segment_may_have_producers_and_no_consumer(path: Path) -> None:
+    with live_segment(path, [], producers=PRODUCERS) as writer:
+        writer.producers[1].began(time.monotonic_ns())
+        snapshot = glasshub_stats.read(str(path))
+
+    assert [producer.name for producer in snapshot.producers if producer.started_ns] == ["cleaner"]
+    assert (snapshot.consumers, snapshot.hub.backlog) == ([], 0)
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o644])
