@@ -67,7 +67,13 @@ def _shape(consumers: int) -> Shape:
     rows = [ConsumerRow(f"c{n}", workers=1, initialized=True) for n in range(consumers)]
     segment = SegmentWriter(Path("memory.stats"), rows, name="memory", version="0", shape="threads", source="zmq")
     stations = [
-        Station(row.name, NativeConsumer(Consumer()), segment.consumers[index], segment.workers[index])
+        Station(
+            row.name,
+            NativeConsumer(Consumer()),
+            segment.consumers[index],
+            segment.injections[index],
+            segment.workers[index],
+        )
         for index, row in enumerate(rows)
     ]
     return SHAPES["threads"](stations, segment)

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
+from glasshub.consumer import Inlet
 from glasshub.message import Frame
 from glasshub.sources import Batch, SourceState
 from glasshub.stats import Outcome
@@ -51,7 +52,7 @@ class MemorySource:
 
     Attributes:
         acknowledged: Messages that were acknowledged, in that order.
-        prefixes: What `open` was told to subscribe to.
+        prefixes: What it was told to subscribe to.
         limits: What each call of `receive` was allowed to bring.
         calls: Names of the methods that were called, in that order, `receive` and `state` left out.
         threads: The threads that called any of them but `acknowledge`.
@@ -77,7 +78,7 @@ class MemorySource:
         self._refuses = refuses
         self._waiting: deque[Batch | Exception] = deque()
         self._changed = threading.Condition()
-        self._is_idle = False
+        self._is_idle = self._is_woken = False
 
     def put(self, *frames: Frame, malformed: int = 0, size: int | None = None) -> None:
         """Publish one batch. Threads: any."""
@@ -101,6 +102,17 @@ class MemorySource:
         if self._refuses is not None:
             raise self._refuses
 
+    def subscribe(self, prefixes: Sequence[bytes]) -> None:
+        """See `Source.subscribe`."""
+        self._note("subscribe")
+        self.prefixes = list(prefixes)
+
+    def wake(self) -> None:
+        """See `Source.wake`."""
+        with self._changed:
+            self._is_woken = True
+            self._changed.notify_all()
+
     def receive(self, timeout: float, limit: int) -> Batch:
         """See `Source.receive`."""
         with self._changed:
@@ -109,7 +121,8 @@ class MemorySource:
             if not self._waiting:
                 self._is_idle = True
                 self._changed.notify_all()
-                self._changed.wait_for(lambda: self._waiting, timeout)
+                self._changed.wait_for(lambda: self._waiting or self._is_woken, timeout)
+            self._is_woken = False
             return self._next(limit) if self._waiting else Batch()
 
     def acknowledge(self, frame: Frame) -> None:
@@ -153,6 +166,9 @@ class RecordingConsumer:
         self.bodies: list[bytes] = []
         self.threads: set[str] = set()
         self.is_closed = False
+        self.author = self
+        self.inlet: Inlet | None = None
+        self.topics_changed: Callable[[], None] | None = None
         self._outcome = outcome
         self._changed = threading.Condition()
 
@@ -163,6 +179,10 @@ class RecordingConsumer:
             self.threads.add(threading.current_thread().name)
             self._changed.notify_all()
         return self._outcome
+
+    def connect(self, inlet: Inlet, topics_changed: Callable[[], None]) -> None:
+        """See `BoundConsumer.connect`."""
+        self.inlet, self.topics_changed = inlet, topics_changed
 
     def close(self) -> None:
         """See `BoundConsumer.close`."""

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -44,12 +44,40 @@ class Consumer:
         """Give resources back; called once, after the last message, in the hub's main thread."""
 
 
+class Inlet(Protocol):
+    """A consumer's own queue, for work that does not come from the bus. Threads: any."""
+
+    def put(self, frame: Frame) -> None:
+        """Append to the queue; never blocks."""
+
+    def take(self, timeout: float | None) -> Frame | None:
+        """Take the next frame out of the queue, past the workers.
+
+        Args:
+            timeout: Seconds to wait for one; None for as long as it takes.
+
+        Returns:
+            None when there is none in that time, when there will be no more, or when the shape of dispatch has no
+            queue that one consumer could take from.
+        """
+
+    def __len__(self) -> int:
+        """How many messages wait."""
+
+
 class BoundConsumer(Protocol):
     """A consumer that has been built, as the hub sees it: whatever its kind."""
 
     @property
+    def author(self) -> object:
+        """The object that its author wrote."""
+
+    @property
     def topics(self) -> tuple[str, ...]:
-        """Topic prefixes that it wants."""
+        """Topic prefixes that it wants; they may change once it is connected."""
+
+    def connect(self, inlet: Inlet, topics_changed: Callable[[], None]) -> None:
+        """Be shown its queue, and what to call when `topics` has changed; once, before the first message."""
 
     def handle(self, frame: Frame) -> Outcome:
         """Have the consumer handle a message, in the calling thread.
@@ -68,9 +96,13 @@ class NativeConsumer:
 
     def __init__(self, consumer: Consumer, topics: tuple[str, ...] = ()) -> None:
         """Take the consumer, and topics that the configuration sets instead of its own."""
+        self.author = consumer
         self._consume = consumer.consume
         self.topics = topics or _topics_of(consumer)
         self.close = consumer.close
+
+    def connect(self, inlet: Inlet, topics_changed: Callable[[], None]) -> None:
+        """See `BoundConsumer.connect`; a native consumer needs neither."""
 
     def handle(self, frame: Frame) -> Outcome:
         """See `BoundConsumer.handle`."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 
 from .dispatch import Routed, Shape
@@ -48,6 +49,8 @@ class Enqueuer(threading.Thread):
         self._shape = shape
         self._slots = slots
         self._is_stopping = threading.Event()
+        self._make_router: Callable[[], Router] | None = None
+        self._shape_has_turned = False
         self._errors = 0
         self._published_ns = 0
         self._repeats = Repeats()
@@ -55,6 +58,12 @@ class Enqueuer(threading.Thread):
     def stop(self) -> None:
         """Receive what is in the source's buffer, then end. Threads: any."""
         self._is_stopping.set()
+        self._source.wake()
+
+    def reroute(self, make_router: Callable[[], Router]) -> None:
+        """Have this thread make a new router, subscribe to its prefixes, and use it from then on. Threads: any."""
+        self._make_router = make_router
+        self._source.wake()
 
     def run(self) -> None:
         """Open the source, receive, close the source: all in this thread, for a zeromq socket belongs to one."""
@@ -76,13 +85,17 @@ class Enqueuer(threading.Thread):
 
     def _receive(self) -> None:
         while not self._is_stopping.is_set():
-            self._once(_PATIENCE)
+            self._once(0 if self._shape_has_turned else _PATIENCE)
         deadline = time.monotonic() + _LAST_SWEEP
         while time.monotonic() < deadline and self._once(0):
             pass
+        while self._shape.turn():  # until the shape is stopped, or nothing is left
+            self._publish_state()
 
     def _once(self, timeout: float) -> bool:
         """Receive and dispatch once; whether anything came."""
+        if self._make_router is not None:
+            self._resubscribe()
         try:
             batch = self._source.receive(timeout, self._shape.batch)
         except SourceError as error:
@@ -96,9 +109,16 @@ class Enqueuer(threading.Thread):
         messages = len(batch.frames) + batch.malformed
         if messages:
             self._dispatch(batch, messages)
+        self._shape_has_turned = self._shape.turn()  # then there may be more to do
         if time.monotonic_ns() - self._published_ns > _REFRESH_NS:
             self._publish_state()
         return bool(messages)
+
+    def _resubscribe(self) -> None:
+        make_router, self._make_router = self._make_router, None
+        assert make_router is not None
+        self._router = make_router()
+        self._source.subscribe(self._router.prefixes)
 
     def _dispatch(self, batch: Batch, messages: int) -> None:
         match = self._router.match

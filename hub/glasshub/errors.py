@@ -22,12 +22,20 @@ class HubRunningError(HubError):
     """Another hub of the same name runs on this host."""
 
 
+class MissingLibraryError(HubError):
+    """Something is not installed, or not in a version that works; the message says what to install."""
+
+
 class StatsDirectoryError(HubError):
     """The segment or its socket cannot be made where the configuration wants them."""
 
 
 class SourceError(HubError):
     """The source of messages cannot be opened."""
+
+
+class PublishError(HubError):
+    """What the hub publishes cannot be published where the configuration wants it."""
 
 
 class NoConsumerError(HubError):

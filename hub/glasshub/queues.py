@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Work queues: what the enqueuer and the workers know of each other.
 
-The enqueuer puts and never waits; a worker takes, and sleeps on a bell when there is nothing. Several queues may
-share one bell: then one worker serves them all.
+The enqueuer puts and never waits (so may anybody who has work for the consumer); a worker takes, and sleeps on a
+bell when there is nothing. Several queues may share one bell: then one worker serves them all.
 
 Purpose: a queue whose head and length can be seen (the backlog, the age of its oldest message), and a put that
 costs no lock while the workers are busy, which is when it matters. Guarantees: first in, first out; every frame
@@ -61,23 +61,21 @@ class Bell:
             self.is_stopped = self._is_closed = True
             self._condition.notify_all()
 
-    def wait(self, has_work: Callable[[], object]) -> bool:
+    def wait(self, has_work: Callable[[], object], timeout: float | None = None) -> bool:
         """Sleep until there is work.
 
         Args:
             has_work: Says whether there is; called with the bell's lock held, must not block.
+            timeout: Seconds to sleep at the most; None for as long as it takes.
 
         Returns:
-            True when there is work; False when there is none and there will be no more.
+            True when there is work; False when there is none and there will be no more, or when the time is up.
         """
         with self._condition:
             self._sleepers += 1
             try:
-                while not has_work():
-                    if self._is_closed:
-                        return False
-                    self._condition.wait()
-                return True
+                self._condition.wait_for(lambda: has_work() or self._is_closed, timeout)
+                return bool(has_work())
             finally:
                 self._sleepers -= 1
 
@@ -92,7 +90,7 @@ class WorkQueue(Generic[W]):
         self._frames: deque[W] = deque()
 
     def put(self, frames: Sequence[W]) -> None:
-        """Append frames; never blocks. Threads: enqueuer only."""
+        """Append frames; never blocks. Threads: any."""
         self._frames.extend(frames)
         self._bell.ring()
 

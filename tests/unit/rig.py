@@ -41,7 +41,14 @@ class Rig:
         rows = [ConsumerRow(seat.name, kind.workers_of(seat.workers), True) for seat in seats]
         self.segment = SegmentWriter(path, rows, name="rig", version="1", shape=shape, source="memory")
         self.stations = [
-            Station(seat.name, seat.consumer, self.segment.consumers[i], self.segment.workers[i], group=seat.group)
+            Station(
+                seat.name,
+                seat.consumer,
+                self.segment.consumers[i],
+                self.segment.injections[i],
+                self.segment.workers[i],
+                group=seat.group,
+            )
             for i, seat in enumerate(seats)
         ]
         self.shape: Shape = kind(self.stations, self.segment)
@@ -53,7 +60,9 @@ class Rig:
         self.shape.dispatch([(frame, interested) for frame in frames])
 
     def finish(self) -> None:
-        """Let the workers finish the backlog, and wait for them."""
+        """Let the workers finish the backlog, and wait for them; and do what the enqueuer would have to do."""
+        while self.shape.turn():
+            pass
         self.shape.close()
         assert self.shape.join(PATIENCE), "workers do not end"
 

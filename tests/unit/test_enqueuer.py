@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from glasshub.consumer import Inlet
 from glasshub.dispatch import Routed, Shape, Station
 from glasshub.enqueuer import Enqueuer
 from glasshub.errors import SourceError
@@ -27,14 +28,34 @@ from .rig import Rig, Seat
 
 
 class Collecting(Shape):
-    """A shape that keeps what it is given."""
+    """A shape that keeps what it is given.
+
+    Attributes:
+        routed: That.
+        waiting: How many turns it has something to do in.
+        turned_in: The threads that took those turns.
+    """
 
     def _build(self, stations: Sequence[Station], segment: SegmentWriter, repeats: Repeats) -> None:
         self.routed: list[Routed] = []
+        self.waiting = 0
+        self.turned_in: set[threading.Thread] = set()
+
+    def turn(self) -> bool:
+        """Do one thing."""
+        if not self.waiting:
+            return False
+        self.waiting -= 1
+        self.turned_in.add(threading.current_thread())
+        return True
 
     def dispatch(self, routed: Sequence[Routed]) -> None:
         """Keep it."""
         self.routed.extend(routed)
+
+    def inlet(self, station: int) -> Inlet:
+        """There is none."""
+        raise NotImplementedError
 
 
 class Bench:
@@ -363,3 +384,51 @@ def test_a_bus_is_not_told_of_messages_that_a_stop_left(path: Path) -> None:
 def test_the_enqueuers_thread_has_a_name(path: Path) -> None:
     with running(path, MemorySource()):
         assert "enqueuer" in [thread.name for thread in threading.enumerate()]
+
+
+def test_a_stop_wakes_the_enqueuer_out_of_its_wait(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("glasshub.enqueuer._PATIENCE", PATIENCE)
+    source = MemorySource()
+
+    with running(path, source):
+        source.wait_until_idle()
+        began = time.monotonic()
+
+    assert time.monotonic() - began < PATIENCE / 2
+
+
+def test_a_new_router_is_used_and_subscribed_to_at_once_in_the_enqueuers_thread(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("glasshub.enqueuer._PATIENCE", PATIENCE)
+    source, message = MemorySource(), frame(1, b"com.x")
+    made_by: list[threading.Thread] = []
+
+    def make_router() -> Router:
+        made_by.append(threading.current_thread())
+        return Router([["org.", "com."]])
+
+    with running(path, source, ["org."]) as bench:
+        source.wait_until_idle()
+        bench.enqueuer.reroute(make_router)
+        wait_until(lambda: "subscribe" in source.calls, "the enqueuer subscribes")
+        source.put(message)
+        source.wait_until_idle()
+
+        assert bench.shape.routed == [(message, (0,))]
+    assert source.prefixes == [b"com.", b"org."]
+    assert made_by == [bench.enqueuer]
+    assert source.threads == {bench.enqueuer}
+
+
+def test_what_waits_for_the_enqueuers_own_thread_is_done_in_each_turn_and_before_its_end(path: Path) -> None:
+    source = MemorySource()
+
+    with running(path, source) as bench:
+        source.wait_until_idle()
+        bench.shape.waiting = 3
+        wait_until(lambda: bench.shape.waiting == 0, "the enqueuer comes round")
+        bench.shape.waiting = 5
+
+    assert bench.shape.waiting == 0
+    assert bench.shape.turned_in == {bench.enqueuer}

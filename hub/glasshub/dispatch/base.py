@@ -8,11 +8,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..consumer import BoundConsumer
+from ..consumer import BoundConsumer, Inlet
 from ..logs import Repeats
 from ..message import Frame
 from ..queues import Bell
-from ..stats import ConsumerSlots, SegmentWriter, WorkerSlots
+from ..stats import ConsumerSlots, InjectionSlots, SegmentWriter, WorkerSlots
 from ..worker import Runner, WorkerThread
 
 #: A message, and the stations that want it, by index.
@@ -27,6 +27,7 @@ class Station:
         name: The consumer's name.
         consumer: The consumer.
         slots: What the enqueuer counts for it.
+        injections: What those count for it who put into its queue besides the enqueuer.
         workers: What each of its workers counts; as many as the configuration gives it.
         group: Stations of one group never run at the same time; empty for none.
     """
@@ -34,6 +35,7 @@ class Station:
     name: str
     consumer: BoundConsumer
     slots: ConsumerSlots
+    injections: InjectionSlots
     workers: Sequence[WorkerSlots]
     group: str = ""
 
@@ -70,6 +72,18 @@ class Shape(abc.ABC):
     @abc.abstractmethod
     def dispatch(self, routed: Sequence[Routed]) -> None:
         """Bring messages on their way to their consumers. Threads: enqueuer only."""
+
+    @abc.abstractmethod
+    def inlet(self, station: int) -> Inlet:
+        """The way into one station's queue for work that does not come from the bus."""
+
+    def turn(self) -> bool:
+        """Do what waits for the enqueuer's own thread, which comes round in each of its turns.
+
+        Returns:
+            Whether there was anything. Threads: enqueuer only.
+        """
+        return False
 
     def start(self) -> None:
         """Start the workers."""

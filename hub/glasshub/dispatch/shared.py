@@ -8,6 +8,7 @@ the consumer is going to get.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,19 +52,60 @@ class Series:
             self.run(parcel, 0)
 
 
+class SharedInlet:
+    """The way into the hub's one queue for one consumer. Threads: any."""
+
+    def __init__(self, shape: SharedShape, station: int) -> None:
+        self._shape = shape
+        self._station = station
+
+    def put(self, frame: Frame) -> None:
+        """See `Inlet.put`."""
+        self._shape.inject(self._station, frame)
+
+    def take(self, timeout: float | None) -> Frame | None:
+        """None: whatever waits for one consumer waits in the midst of what waits for others."""
+
+    def __len__(self) -> int:
+        """See `Inlet.__len__`."""
+        return self._shape.backlog(self._station)
+
+
 class SharedShape(Shape):
     """One queue, one dispatcher."""
 
     def _build(self, stations: Sequence[Station], segment: SegmentWriter, repeats: Repeats) -> None:
         bell = Bell()
         self._slots = [station.slots for station in stations]
+        self._injections = [station.injections for station in stations]
         self._enqueuer = segment.enqueuer
+        self._hub_queue = segment.hub_queue
+        self._lock = threading.Lock()  # of the slots of those who inject
         # Of each consumer's part of the queue, when its messages were received.
         self._waiting: list[deque[int]] = [deque() for _ in stations]
         self._queue: WorkQueue[Parcel] = WorkQueue(bell)
         series = Series([station.runner(0, repeats) for station in stations], self._waiting, segment.dispatcher)
         self._bells = [bell]
         self._threads = [WorkerThread("dispatcher", [Lane(self._queue, series)], bell)]
+
+    def inlet(self, station: int) -> SharedInlet:
+        """See `Shape.inlet`."""
+        return SharedInlet(self, station)
+
+    def inject(self, station: int, frame: Frame) -> None:
+        """Put work for one consumer into the queue; never blocks. Threads: any."""
+        slots, waiting = self._injections[station], self._waiting[station]
+        with self._lock:
+            slots.injected(1)
+            self._hub_queue.injected(1)
+            waiting.append(frame.received_ns)
+            self._queue.put([Parcel(frame, (station,), frame.received_ns)])
+            head_ns = _first(waiting)
+            slots.put(len(waiting), head_ns if head_ns >= frame.received_ns else 0)
+
+    def backlog(self, station: int) -> int:
+        """How many messages wait for one consumer. Threads: any."""
+        return len(self._waiting[station])
 
     def dispatch(self, routed: Sequence[Routed]) -> None:
         """See `Shape.dispatch`; never blocks."""

@@ -41,7 +41,7 @@ class SourceState:
 
 
 class Source(Protocol):
-    """A subscription to a message bus. Threads: enqueuer only, except for `acknowledge`: any."""
+    """A subscription to a message bus. Threads: enqueuer only, except for `acknowledge` and `wake`: any."""
 
     @property
     def kind(self) -> str:
@@ -58,8 +58,15 @@ class Source(Protocol):
             SourceError: It cannot be opened as it is configured.
         """
 
+    def subscribe(self, prefixes: Sequence[bytes]) -> None:
+        """Subscribe to all topics that begin with one of these prefixes from now on, and to no others."""
+
+    def wake(self) -> None:
+        """End a `receive` that waits for a message, or else the next one that would. Threads: any."""
+
     def receive(self, timeout: float, limit: int) -> Batch:
-        """What has come: at least one message, unless `timeout` seconds pass without any; at most `limit`.
+        """What has come: at least one message, unless `timeout` seconds pass without any or somebody wakes us; at
+        most `limit`.
 
         Raises:
             SourceError: Receiving failed, and may be tried again.

@@ -11,25 +11,33 @@ import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from ..config import ZmqSection
+from ..endpoints import addresses
 from ..errors import SourceError
 from ..message import Frame
+from ..wakeup import Wakeup
 from .base import Batch, SourceState
 
 logger = logging.getLogger(__name__)
 
 
 class ZmqSource:
-    """Subscribes to any number of publishers. Made anywhere; opened, used and closed by the enqueuer."""
+    """Subscribes to any number of publishers. Made anywhere; opened, used and closed by the enqueuer.
+
+    With `method` "bind" publishers connect to us instead, as they do to fedmsg's relay.
+    """
 
     kind = "zmq"
     acknowledges = False  # a PUB socket does not listen
 
     def __init__(self, options: ZmqSection) -> None:
         self._options = options
+        self._binds = options.method == "bind"
         # fedmsg's configuration names publishers as they bind, tcp://*:3000; Moksha reads it so too.
-        named = [endpoint.replace("*", "127.0.0.1") for endpoint in options.endpoints]
+        named = [endpoint if self._binds else endpoint.replace("*", "127.0.0.1") for endpoint in options.endpoints]
         # Each once: a second connection to a publisher would bring each of its messages a second time.
         self._endpoints = list(dict.fromkeys(named))
+        self._prefixes: set[bytes] = set()
+        self._wakeup: Wakeup | None = None
         self._connected: dict[str, float] = {}
         self._lost: dict[str, float] = {}
         self._disconnects = 0
@@ -38,20 +46,36 @@ class ZmqSource:
         """See `Source.open`."""
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.SUB)
+        self._wakeup = Wakeup()
         try:
             self._configure()
             # Watch before connecting: nothing is missed.
             self._monitor = self._socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
-            for prefix in prefixes:
-                self._socket.setsockopt(zmq.SUBSCRIBE, prefix)
+            self.subscribe(prefixes)
             for endpoint in self._endpoints:
-                self._connect(endpoint)
+                self._attach(endpoint)
         except BaseException:
             self._context.destroy(linger=0)
+            self._wakeup.close()
             raise
         self._poller = zmq.Poller()
         self._poller.register(self._socket, zmq.POLLIN)
         self._poller.register(self._monitor, zmq.POLLIN)
+        self._poller.register(self._wakeup.fileno(), zmq.POLLIN)
+
+    def subscribe(self, prefixes: Sequence[bytes]) -> None:
+        """See `Source.subscribe`."""
+        wanted = set(prefixes)
+        for prefix in wanted - self._prefixes:  # first: what stays covered is never without a subscription
+            self._socket.setsockopt(zmq.SUBSCRIBE, prefix)
+        for prefix in self._prefixes - wanted:
+            self._socket.setsockopt(zmq.UNSUBSCRIBE, prefix)
+        self._prefixes = wanted
+
+    def wake(self) -> None:
+        """See `Source.wake`."""
+        if self._wakeup is not None:
+            self._wakeup.ring()
 
     def receive(self, timeout: float, limit: int) -> Batch:
         """See `Source.receive`."""
@@ -71,12 +95,16 @@ class ZmqSource:
     def state(self) -> SourceState:
         """See `Source.state`."""
         self._watch_connections()
-        return SourceState(len(self._endpoints), len(self._connected), self._disconnects)
+        # Publishers that connect to us come and go as they please: we have all that we asked for.
+        connected = len(self._endpoints) if self._binds else len(self._connected)
+        return SourceState(len(self._endpoints), connected, self._disconnects)
 
     def close(self) -> None:
         """See `Source.close`."""
         self._socket.disable_monitor()
         self._context.destroy(linger=0)
+        if self._wakeup is not None:
+            self._wakeup.close()
 
     def _configure(self) -> None:
         options = self._options
@@ -95,12 +123,16 @@ class ZmqSource:
             except zmq.ZMQError as error:
                 raise SourceError(f"[zmq]: the socket refuses {option.name} = {value}: {error.strerror}") from error
 
-    def _connect(self, endpoint: str) -> None:
+    def _attach(self, endpoint: str) -> None:
         try:
-            self._socket.connect(endpoint)
+            if self._binds:
+                for address in addresses(endpoint):
+                    self._socket.bind(address)
+            else:
+                self._socket.connect(endpoint)
         except zmq.ZMQError as error:
             raise SourceError(
-                f"[zmq] endpoints: cannot connect to {endpoint!r}: {error.strerror}: "
+                f"[zmq] endpoints: cannot {self._options.method} to {endpoint!r}: {error.strerror}: "
                 f"an endpoint looks like tcp://host:9940 or ipc:///path"
             ) from error
 
@@ -134,8 +166,11 @@ class ZmqSource:
 
     def _sleep(self, timeout: float) -> None:
         """Wait for a message, or for something to happen to a connection."""
-        if self._monitor in dict(self._poller.poll(round(timeout * 1000))):
+        events = dict(self._poller.poll(round(timeout * 1000)))
+        if self._monitor in events:
             self._watch_connections()
+        if self._wakeup is not None and self._wakeup.fileno() in events:
+            self._wakeup.clear()
 
     def _watch_connections(self) -> None:
         while self._monitor.poll(0):
@@ -143,6 +178,8 @@ class ZmqSource:
             self._note(event["event"], event["endpoint"].decode("utf-8", "replace"))
 
     def _note(self, event: int, endpoint: str) -> None:
+        if self._binds:
+            return
         now = time.monotonic()
         if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
             self._connected[endpoint] = now

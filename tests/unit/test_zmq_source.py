@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The source on real sockets: who subscribes to what while it runs, who connects to whom, and who wakes it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import zmq
+
+from glasshub.config import ZmqSection
+from glasshub.errors import SourceError
+from glasshub.sources.zmq import ZmqSource
+
+from ..fakes import PATIENCE
+
+LIMIT = 100
+
+
+@contextmanager
+def opened(*prefixes: bytes, **options: object) -> Iterator[ZmqSource]:
+    source = ZmqSource(ZmqSection(**options))  # type: ignore[arg-type]  # any of its fields
+    source.open(prefixes)
+    try:
+        yield source
+    finally:
+        source.close()
+
+
+@pytest.fixture
+def context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
+    one = zmq.Context()
+    yield one
+    one.destroy(linger=0)
+
+
+@pytest.fixture
+def endpoint(tmp_path: Path) -> str:
+    return f"ipc://{tmp_path}/bus"
+
+
+@pytest.fixture
+def bus(context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> zmq.Socket[bytes]:
+    """A publisher that hears of each subscription."""
+    socket = context.socket(zmq.XPUB)
+    socket.rcvtimeo = round(PATIENCE * 1000)
+    socket.bind(endpoint)
+    return socket
+
+
+def topics(source: ZmqSource, count: int) -> list[bytes]:
+    """The topics of the next messages."""
+    found: list[bytes] = []
+    deadline = time.monotonic() + PATIENCE
+    while len(found) < count and time.monotonic() < deadline:
+        found += [frame.topic for frame in source.receive(0.1, LIMIT).frames]
+    return found
+
+
+def publish(socket: zmq.Socket[bytes], *names: str) -> None:
+    for name in names:
+        socket.send_multipart([name.encode(), b"{}"])
+
+
+def test_subscriptions_change_while_it_runs(bus: zmq.Socket[bytes], endpoint: str) -> None:
+    with opened(b"org.a", b"org.b", endpoints=(endpoint,)) as source:
+        heard = {bus.recv(), bus.recv()}
+
+        source.subscribe([b"org.b", b"org.c"])
+        changes = [bus.recv(), bus.recv()]
+        publish(bus, "org.a", "org.b", "org.c", "org.d", "org.b.end")
+
+        assert heard == {b"\1org.a", b"\1org.b"}
+        assert changes == [b"\1org.c", b"\0org.a"]
+        assert topics(source, 3) == [b"org.b", b"org.c", b"org.b.end"]
+
+
+def test_a_prefix_that_stays_is_never_without_a_subscription(bus: zmq.Socket[bytes], endpoint: str) -> None:
+    """It is not taken back and given again."""
+    with opened(b"org.a", endpoints=(endpoint,)) as source:
+        bus.recv()
+
+        source.subscribe([b"org.a"])
+        source.subscribe([b"org.a", b"com"])
+
+        assert bus.recv() == b"\1com"
+
+
+def test_whoever_wakes_it_ends_the_wait(bus: zmq.Socket[bytes], endpoint: str) -> None:
+    with opened(b"", endpoints=(endpoint,)) as source:
+        thread = threading.Thread(target=source.wake)
+        began = time.monotonic()
+        thread.start()
+
+        batch = source.receive(PATIENCE, LIMIT)
+        thread.join()
+
+        assert (batch.frames, batch.malformed) == ([], 0)
+        assert time.monotonic() - began < PATIENCE / 2
+
+
+def test_a_wakening_ends_one_wait_and_not_all_that_follow(bus: zmq.Socket[bytes], endpoint: str) -> None:
+    with opened(b"", endpoints=(endpoint,)) as source:
+        bus.recv()
+        source.state()  # a connection would end the wait, too
+        for _ in range(10):
+            source.wake()
+        source.receive(PATIENCE, LIMIT)
+        began = time.monotonic()
+        source.receive(0.05, LIMIT)
+
+        assert time.monotonic() - began >= 0.04
+
+
+def test_a_message_that_came_before_the_wakening_is_received(bus: zmq.Socket[bytes], endpoint: str) -> None:
+    with opened(b"", endpoints=(endpoint,)) as source:
+        bus.recv()
+        source.wake()
+        publish(bus, "org.a")
+
+        assert topics(source, 1) == [b"org.a"]
+
+
+def test_to_wake_it_after_the_end_does_nothing(endpoint: str) -> None:
+    with opened(b"", endpoints=(endpoint,)) as source:
+        pass
+
+    source.wake()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "*"])
+def test_publishers_connect_to_one_that_binds(context: zmq.Context[zmq.Socket[bytes]], host: str) -> None:
+    port = free_port(context)
+    with opened(b"org.", method="bind", endpoints=(f"tcp://{host}:{port}",)) as source:
+        publishers = [context.socket(zmq.XPUB) for _ in range(2)]
+        for socket in publishers:
+            socket.connect(f"tcp://127.0.0.1:{port}")
+            wait_for_subscription(socket, source)
+        publish(publishers[0], "org.first")
+        first = topics(source, 1)
+        publish(publishers[1], "org.second")
+
+        assert [*first, *topics(source, 1)] == [b"org.first", b"org.second"]
+
+
+def test_one_that_binds_is_connected_as_long_as_it_is_bound(
+    context: zmq.Context[zmq.Socket[bytes]], endpoint: str
+) -> None:
+    """Publishers come and go: that is no disconnection."""
+    with opened(b"", method="bind", endpoints=(endpoint,)) as source:
+        socket = context.socket(zmq.XPUB)
+        socket.connect(endpoint)
+        wait_for_subscription(socket, source)
+        socket.close(linger=0)
+        source.receive(0.1, LIMIT)
+        state = source.state()
+
+    assert (state.endpoints, state.connected, state.disconnects) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("named", ["tcp://127.0.0.1:1", "no endpoint", "tcp://no.such.host.invalid:4000"])
+def test_what_cannot_be_bound_is_an_error_that_says_so(named: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = zmq.Context()
+    holder = taken.socket(zmq.PUB)
+    port = holder.bind_to_random_port("tcp://127.0.0.1")
+    endpoint = named.replace("127.0.0.1:1", f"127.0.0.1:{port}")
+    try:
+        with (
+            pytest.raises(SourceError, match=r"^\[zmq\] endpoints: cannot bind to '.*': .*: an endpoint looks like"),
+            opened(b"", method="bind", endpoints=(endpoint,)),
+        ):
+            raise NotImplementedError
+    finally:
+        taken.destroy(linger=0)
+
+
+def wait_for_subscription(socket: zmq.Socket[bytes], source: ZmqSource) -> None:
+    """Libzmq greets who has connected when the one that has bound looks for messages."""
+    deadline = time.monotonic() + PATIENCE
+    while not socket.poll(10):
+        assert time.monotonic() < deadline, "nobody has subscribed"
+        source.receive(0, LIMIT)
+
+
+def free_port(context: zmq.Context[zmq.Socket[bytes]]) -> int:
+    socket = context.socket(zmq.PUB)
+    port = socket.bind_to_random_port("tcp://127.0.0.1")
+    socket.close(linger=0)
+    return int(port)
