@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Writes the documents that are derived from code: `docs/metrics.md` and `docs/configuration.md`.
+"""Writes the documents that are derived from code: `docs/metrics.md`, `docs/configuration.md`, and the tables of
+`docs/moving.md`.
 
 Usage: python -m tools.documents [--check]
 
@@ -14,13 +15,25 @@ from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any
 
+from glasshub.compat.fedmsg_config import SAME
+from glasshub.compat.services import SERVICES, written
 from glasshub.config import SECTIONS, ConsumerSection, file_key
 from glasshub.toml import as_toml
 from glasshub_stats import histogram, schema
 
+from .fedmsg_keys import KEYS, effect
+
 DOCS = Path(__file__).parent.parent / "docs"
+_MOVING = DOCS / "moving.md"
 
 _NOTE = "<!-- Written by `make docs` from {source}; do not edit. -->\n"
+
+#: Between these two lines of a document stands what is derived; the rest of it is written by hand.
+_BEGIN = "<!-- Begin of what `make docs` wrote from tools/fedmsg_keys.py; do not edit. -->\n"
+_END = "<!-- End of what `make docs` wrote. -->\n"
+
+#: What `effect` says of keys that set nothing of ours.
+_AS_EVER, _IDLE = ("for fedmsg", "for consumers"), ("no effect here",)
 
 _METRICS = """\
 # Metrics
@@ -37,11 +50,13 @@ A message goes this way:
     received ─┬─ malformed            (nobody gets it)
               ├─ unrouted             (nobody wants it)
               └─ for each interested consumer:
-                 enqueued ── backlog ── dequeued ── in flight ─┬─ processed
-                                │                              ├─ failed
-                                └─ dropped                     └─ invalid
+                 enqueued ─┬─ backlog ─┬─ dequeued ── in flight ─┬─ processed
+                 injected ─┘           ├─ dropped                ├─ failed
+                 (not of the bus)      └─ withdrawn              ├─ invalid
+                                                                 └─ duplicates
 
-so that at any time, for each consumer, **enqueued = backlog + dropped + in flight + processed + failed + invalid**.
+`injected` is counted in `enqueued`, so that at any time, for each consumer, **enqueued = backlog + dropped +
+withdrawn + in flight + processed + failed + invalid + duplicates**.
 """
 
 _CONFIGURATION = """\
@@ -50,9 +65,10 @@ _CONFIGURATION = """\
 `glasshub run` takes its configuration from these places, the later ones over the earlier:
 
 1. the defaults below;
-2. fedmsg's own configuration, with `--fedmsg-config PATH` or `[fedmsg] config` (a file, or a directory of `*.py`);
+2. fedmsg's own configuration, see [below](#fedmsgs-configuration);
 3. `glasshub.toml`: `--config FILE`, or `/etc/glasshub/glasshub.toml` if it is there;
-4. the command line.
+4. `--service`, see [below](#relay-gateway-and-irc-bot);
+5. the command line.
 
 `glasshub config`, with the same options, prints what comes out of that and where each value comes from. A key that
 is not in the tables below is an error, which names the nearest one that is.
@@ -61,21 +77,73 @@ is not in the tables below is an error, which names the nearest one that is.
 _CONFIGURATION_END = """
 ## The command line
 
-`--name`, `--shape`, `--zmq` (repeated: `zmq.endpoints`), `--stats-dir` (`stats.directory`) and `--fedmsg-config`
-(`fedmsg.config`) set the value of that name. `--consumer A:B` (repeated) or `--with-consumers A:B,C:D` name the
-consumers that run instead of all others; a section of the same class still gives them workers, group and settings.
+`--name`, `--shape`, `--zmq` (repeated: `zmq.endpoints`) and `--stats-dir` (`stats.directory`) set the value of that
+name. `--consumer A:B` (repeated) or `--with-consumers A:B,C:D` name the consumers that run instead of all others; a
+section of the same class still gives them workers, group and settings. `--with-producers A:B,C:D` names the producers
+that run instead of those that installed packages declare; `--with-producers ""` runs none.
 
-## What fedmsg's configuration sets
+## fedmsg's configuration
+
+`glasshub run` takes the same configuration as `fedmsg-hub`, from the same places:
+
+1. `--fedmsg-config PATH`, a file or a directory of `*.py`; or `--config-filename FILE`, as for `fedmsg-hub`;
+2. else `[fedmsg] config` of `glasshub.toml`;
+3. else `$FEDMSG_CONFIG`;
+4. else whatever is there of `/etc/fedmsg.d`, `~/.fedmsg.d`, `./fedmsg.d`, `$VIRTUAL_ENV/etc/fedmsg.d`,
+   `/etc/fedmsg-config.py`, `~/.fedmsg-config.py` and `./fedmsg-config.py`, the later ones over the earlier.
+
+`--no-discover`, or `discover = false` in `[fedmsg]`, leaves out 3 and 4. Files of a directory that the hub may not read
+are left out, with a warning, as fedmsg leaves them out.
+
+Each file is run once. What comes out is what consumers find as `hub.config`, and what `fedmsg.publish`,
+`fedmsg.config.load_config()` and `fedmsg.config.conf` in a consumer go by. Two keys that fedmsg-hub's own loader does
+not fill in have a value all the same: `validate_signatures` is true, and `zmq_enabled` is.
+
+These keys set values of ours:
 
 | fedmsg | Glasshub |
 | --- | --- |
-| `endpoints` (all of them) | `zmq.endpoints` |
+| `endpoints` (all of them), `srv_endpoints`, or where neither is given `zmq_subscribe_endpoints` | `zmq.endpoints` |
 | `high_water_mark` (if not 0) | `zmq.receive_high_water_mark` |
-| `zmq_strict` | `zmq.strict` |
-| `zmq_tcp_keepalive`, `_cnt`, `_idle`, `_intvl` | `zmq.tcp_keepalive`, `_count`, `_idle`, `_interval` |
-| `zmq_reconnect_ivl`, `zmq_reconnect_ivl_max` (milliseconds) | `zmq.reconnect_interval`, `_max` (seconds) |
+{same}| `logging` | the log, see below |
+| `explicit_hub_consumers` | the consumers that run, as `--with-consumers` |
+| `zmq_enabled` | must be true: STOMP and AMQP are not spoken |
 
-All of it is what consumers of fedmsg find as `hub.config`.
+What fedmsg, its consumers and `fedmsg.publish` read works as ever: `validate_signatures` and all that belongs to it,
+`status_directory`, `datagrepper_url`, `skip_last_message`, `topic_prefix`, `environment`, `relay_inbound` and so on. A
+key of fedmsg-hub or Moksha that changes nothing here is named once in the log when the hub starts. All other keys
+belong to consumers. `glasshub config` lists every key with its value (secrets hidden), what it does here, and its file.
+
+`--topic-prefix`, `--io-threads`, `--post-init-sleep`, `--timeout`, `--high-water-mark` and `--linger` set the key that
+they set for `fedmsg-hub`. `--websocket-server-port` is refused: there is no server for websockets. In the place of
+`--print-config` there is `glasshub config`.
+
+### Logging
+
+Where fedmsg's configuration has `logging`, it is applied as `fedmsg-hub` applies it (`logging.config.dictConfig`), but
+silences no logger. If it has no handler for the root logger, `[logging]` has one there, which takes what no handler of
+theirs takes. `level` and `file` of `[logging]` in `glasshub.toml`, where they are given, count over its root logger.
+SIGHUP opens its files anew, too.
+
+### Relay, gateway and IRC bot
+
+`--service` runs what fedmsg has commands of its own for: exactly that consumer, switched on whatever the files say of
+it, in a hub of that name unless `--name` says otherwise.
+
+| `--service` | instead of | needs |
+| --- | --- | --- |
+{services}
+The relays bind to `relay_inbound`, publish at the first address of `endpoints['relay_outbound']` that is free, and run
+no producer but the one for monitoring.
+
+## Configuration that others may write to
+
+fedmsg's configuration is Python code, and `glasshub.toml` names code. So a file that anybody may write to is refused,
+and so is one in a directory that anybody may write to, and one behind such a directory: whoever can put another
+directory in its place can have his own code run. A sticky directory such as `/tmp` may be on the way, but not be the
+directory of the file, and what stands in it must belong to root or to the user of the hub. Symbolic links are
+followed, and every directory that they lead through counts. Who owns a file does not matter otherwise, nor that a
+group may write to it: software is often deployed by a user of its own. `--allow-unsafe-config` leaves all this out.
 
 ## Exit codes
 
@@ -99,10 +167,12 @@ def metrics() -> str:
     parts = [
         ("The hub, stored", schema.HUB_FIELDS),
         ("The hub, derived from one snapshot", schema.HUB_DERIVED),
-        ("A consumer, stored by the enqueuer", schema.CONSUMER_FIELDS),
+        ("A consumer, stored by the enqueuer and others who put", schema.CONSUMER_FIELDS),
         ("A consumer, stored by each of its workers", schema.WORKER_FIELDS),
         ("A consumer, derived from one snapshot", schema.CONSUMER_DERIVED),
         ("A consumer, derived from the interval between two snapshots", schema.INTERVAL_DERIVED),
+        ("A producer, stored", schema.PRODUCER_FIELDS),
+        ("A producer, derived from one snapshot", schema.PRODUCER_DERIVED),
     ]
     text = _NOTE.format(source="hub/glasshub_stats/schema.py") + _METRICS
     for title, table in parts:
@@ -133,7 +203,49 @@ def configuration() -> str:
             ("key", "default", "meaning"),
             ((f"`{file_key(f.name)}`", f"`{as_toml(_default(f))}`", f.metadata["help"]) for f in fields(section)),
         )
-    return text + _CONFIGURATION_END
+    return text + _CONFIGURATION_END.format(same=_same(), services=_services())
+
+
+def moving() -> str:
+    """The text of docs/moving.md.
+
+    Raises:
+        ValueError: It has no place for the tables, or more than one.
+    """
+    head, rest = _MOVING.read_text(encoding="utf-8").split(_BEGIN)
+    _, tail = rest.split(_END)
+    return f"{head}{_BEGIN}{_keys()}{_END}{tail}"
+
+
+def _keys() -> str:
+    effects = {key: effect(key) for key in KEYS}
+    ours = [key for key in KEYS if effects[key] not in (*_AS_EVER, *_IDLE)]
+    as_ever = [key for key in KEYS if effects[key] in _AS_EVER]
+    idle = [key for key in KEYS if effects[key] in _IDLE]
+    return (
+        "\n### Keys that say something to Glasshub itself\n\n"
+        + _table(("key", "here", "to know"), ((f"`{key}`", effects[key], KEYS[key]) for key in ours))
+        + "\n### Keys that fedmsg and its consumers read, as ever\n\n"
+        + _table(("key", "for"), ((f"`{key}`", KEYS[key]) for key in as_ever))
+        + "\n### Keys that change nothing here\n\n"
+        + _table(("key", "was for"), ((f"`{key}`", KEYS[key]) for key in idle))
+        + "\n"
+    )
+
+
+def _same() -> str:
+    """fedmsg's keys and ours, as rows of a table."""
+    return "".join(
+        f"| `{key}`{' (milliseconds)' if key.startswith('zmq_reconnect') else ''} | `{ours.section}.{ours.key}` |\n"
+        for key, ours in SAME.items()
+    )
+
+
+def _services() -> str:
+    return "".join(
+        f"| `{name}` | `{service.name}` | {', '.join(f'`{written(path)}`' for path in service.required)} |\n"
+        for name, service in SERVICES.items()
+    )
 
 
 def _default(field: Field[Any]) -> Any:
@@ -154,7 +266,7 @@ def _stale() -> Iterator[Path]:
 
 
 def _documents() -> dict[Path, str]:
-    return {DOCS / "metrics.md": metrics(), DOCS / "configuration.md": configuration()}
+    return {DOCS / "metrics.md": metrics(), DOCS / "configuration.md": configuration(), _MOVING: moving()}
 
 
 def main(arguments: list[str]) -> int:

@@ -61,6 +61,16 @@ class ZmqSection:
     """The bus: fedmsg over zeromq."""
 
     endpoints: tuple[str, ...] = _setting((), "Publishers to subscribe to, for example tcp://127.0.0.1:9940.")
+    method: str = _setting(
+        "connect",
+        "connect to the endpoints, or bind to them and have publishers connect, as a relay does.",
+    )
+    publish_endpoints: tuple[str, ...] = _setting(
+        (), "Addresses to publish at, bound when a consumer calls hub.send_message; needed for nothing else."
+    )
+    publish_at: str = _setting(
+        "all", "Which of them: all, as Moksha does, or the first one that can be bound, as fedmsg-relay does."
+    )
     strict: bool = _setting(False, "Whether a subscription is the whole topic instead of a prefix.")
     receive_high_water_mark: int = _setting(
         100_000,
@@ -100,7 +110,23 @@ class LoggingSection:
 class FedmsgSection:
     """Consumers written for fedmsg."""
 
-    config: str = _setting("", "fedmsg's configuration: a file, or a directory such as /etc/fedmsg.d; empty for none.")
+    config: tuple[str, ...] = _setting(
+        (), "fedmsg's configuration: files, and directories such as /etc/fedmsg.d, the later ones over the earlier."
+    )
+    discover: bool = _setting(
+        True, "Whether to look for it where fedmsg-hub does if config names none; what is found is then in config."
+    )
+    monitoring_socket: str = _setting(
+        "", "Endpoint where to publish what Moksha's monitoring does, for example ipc:///run/fedmsg/hub; empty: none."
+    )
+    monitoring_socket_mode: str = _setting("", "Mode of that socket's file, octal; empty: as the umask has it.")
+    workers_per_consumer: int = _setting(
+        1, "Threads that may run a consumer of fedmsg at the same time, if its own section does not say otherwise."
+    )
+    backlog_limit: int = _setting(
+        10_000, "Messages that are fetched from datagrepper at start at the most, for each consumer."
+    )
+    backlog_age: float = _setting(86_400.0, "Seconds that such a fetch goes back at the most.")
 
 
 @dataclass(frozen=True)
@@ -296,6 +322,8 @@ def _check(config: Config, origins: Mapping[str, str]) -> None:
         (config.hub.drain_timeout >= 0, "hub.drain_timeout", "0 seconds or more"),
         (1e-6 <= config.hub.switch_interval <= 1, "hub.switch_interval", "0.000001 to 1 second"),
         (0 <= config.zmq.receive_high_water_mark <= _MOST, "zmq.receive_high_water_mark", f"0 to {_MOST}"),
+        (config.zmq.method in ("connect", "bind"), "zmq.method", "connect or bind"),
+        (config.zmq.publish_at in ("all", "first"), "zmq.publish_at", "all or first"),
         (-1 <= config.zmq.tcp_keepalive <= 1, "zmq.tcp_keepalive", "1, 0 or -1"),
         (-1 <= config.zmq.tcp_keepalive_idle <= _MOST, "zmq.tcp_keepalive_idle", f"-1 to {_MOST}"),
         (-1 <= config.zmq.tcp_keepalive_interval <= _MOST, "zmq.tcp_keepalive_interval", f"-1 to {_MOST}"),
@@ -304,6 +332,19 @@ def _check(config: Config, origins: Mapping[str, str]) -> None:
         (0 <= config.zmq.reconnect_interval_max <= 1e6, "zmq.reconnect_interval_max", "0 to 1000000 seconds"),
         (re.fullmatch("[0-7]{3,4}", config.stats.mode), "stats.mode", "an octal mode such as 0640"),
         (re.fullmatch("[0-7]{3,4}", config.stats.socket_mode), "stats.socket_mode", "an octal mode such as 0660"),
+        (
+            re.fullmatch(r"([a-z]+://.+)?", config.fedmsg.monitoring_socket),
+            "fedmsg.monitoring_socket",
+            "an endpoint such as ipc:///run/fedmsg/hub",
+        ),
+        (
+            re.fullmatch("([0-7]{3,4})?", config.fedmsg.monitoring_socket_mode),
+            "fedmsg.monitoring_socket_mode",
+            "an octal mode such as 0660",
+        ),
+        (1 <= config.fedmsg.workers_per_consumer <= 1000, "fedmsg.workers_per_consumer", "1 to 1000"),
+        (0 <= config.fedmsg.backlog_limit <= _MOST, "fedmsg.backlog_limit", f"0 to {_MOST}"),
+        (0 <= config.fedmsg.backlog_age <= 1e9, "fedmsg.backlog_age", "0 to 1000000000 seconds"),
         (
             config.logging.level in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
             "logging.level",

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import logging.config
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
+from typing import Any
 
 from .errors import ConfigError
 
@@ -24,6 +26,47 @@ def set_up(level: str, file: str) -> None:
     Raises:
         ConfigError: The file cannot be opened.
     """
+    root = logging.getLogger()
+    root.addHandler(_own_handler(file))
+    root.setLevel(level)
+
+
+def set_up_dict(
+    dictionary: Mapping[str, Any], *, origin: str, level: str, file: str, explicit: Container[str] = ()
+) -> None:
+    """Set the log up as fedmsg's `logging` says, which is a dictionary for logging.config.dictConfig.
+
+    Where it says nothing of the root logger, ours is set up there, for what no other handler has got; so each message
+    goes somewhere, and the same message does not go to the same place twice.
+
+    Args:
+        dictionary: See above. It silences nobody: disable_existing_loggers does not count.
+        origin: The file that says so.
+        level: See `set_up`.
+        file: See `set_up`.
+        explicit: Of the words level and file those that the operator has set himself, for us: they go over what the
+            dictionary says of the root logger.
+
+    Raises:
+        ConfigError: The dictionary is no good, or the file cannot be opened.
+    """
+    try:
+        logging.config.dictConfig({**dictionary, "disable_existing_loggers": False})
+    except Exception as error:
+        raise ConfigError(f"logging: {_chain(error)}", origin=origin) from None
+    root = logging.getLogger()
+    if not root.handlers:
+        handler = _own_handler(file)
+        handler.addFilter(_is_unheard)
+        root.addHandler(handler)
+    elif "file" in explicit:
+        _remove_handlers(root)
+        root.addHandler(_own_handler(file))
+    if "level" in explicit or not _says_level_of_root(dictionary):
+        root.setLevel(level)
+
+
+def _own_handler(file: str) -> logging.Handler:
     handler: logging.Handler
     if file:
         try:
@@ -33,9 +76,38 @@ def set_up(level: str, file: str) -> None:
     else:
         handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter(FORMAT))
-    root = logging.getLogger()
-    root.addHandler(handler)
-    root.setLevel(level)
+    return handler
+
+
+def _remove_handlers(root: logging.Logger) -> None:
+    for handler in list(root.handlers):
+        root.removeHandler(handler)
+        handler.close()
+
+
+def _says_level_of_root(dictionary: Mapping[str, Any]) -> bool:
+    """Whether it does; the root logger goes by two names."""
+    said = dictionary.get("root"), dictionary.get("loggers", {}).get("")
+    return any(one and "level" in one for one in said)
+
+
+def _is_unheard(record: logging.LogRecord) -> bool:
+    """Whether no logger on the record's way to the root has a handler that takes it."""
+    at = logging.getLogger(record.name)
+    while at.parent is not None:
+        if any(record.levelno >= handler.level for handler in at.handlers):
+            return False
+        at = at.parent
+    return True
+
+
+def _chain(error: BaseException) -> str:
+    """What went wrong, with what made it go wrong, on one line."""
+    reasons = [f"{error}" or type(error).__name__]
+    while error.__cause__ is not None:
+        error = error.__cause__
+        reasons.append(f"{type(error).__name__}: {error}")
+    return ": ".join(reasons).replace("\n", " ")
 
 
 def reopen() -> None:
@@ -60,7 +132,8 @@ def _file_handlers() -> list[logging.FileHandler]:
     """The handlers whose file is open, those of consumers too."""
     loggers = [logging.getLogger(), *list(logging.Logger.manager.loggerDict.values())]
     handlers = [handler for one in loggers if isinstance(one, logging.Logger) for handler in one.handlers]
-    return [x for x in dict.fromkeys(handlers) if isinstance(x, logging.FileHandler) and x.stream is not None]
+    found = dict.fromkeys(end for handler in handlers for end in (handler, getattr(handler, "target", None)))
+    return [x for x in found if isinstance(x, logging.FileHandler) and x.stream is not None]
 
 
 class Repeats:

@@ -51,7 +51,7 @@ def run(segment: Path) -> int:
     """Run the hub in this thread, and the bus in another."""
     endpoint = f"ipc://{segment}.bus"
     threading.Thread(target=publish, args=[endpoint], daemon=True).start()
-    options = ["--name", segment.stem, "--stats-dir", str(segment.parent), "--zmq", endpoint]
+    options = ["--name", segment.stem, "--stats-dir", str(segment.parent), "--zmq", endpoint, "--no-discover"]
     return main(["run", *options, "--consumer", "live_hub:Mailer", "--consumer", "live_hub:Monitoring"])
 
 

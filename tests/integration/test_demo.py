@@ -216,7 +216,15 @@ def test_a_directory_that_is_not_a_demos_is_refused(tmp_path: Path, temporary: P
 
 def test_its_consumers_run_on_any_bus(tmp_path: Path) -> None:
     named = ",".join(f"glasshub.demo.consumers:{name}" for name in ("Datanommer", "IrcBot", "Badges", "Notifications"))
-    command = [sys.executable, "-m", "glasshub", "run", "--zmq=tcp://127.0.0.1:1", f"--with-consumers={named}"]
+    command = [
+        sys.executable,
+        "-m",
+        "glasshub",
+        "run",
+        "--no-discover",
+        "--zmq=tcp://127.0.0.1:1",
+        f"--with-consumers={named}",
+    ]
     hub = subprocess.Popen(
         [*command, f"--stats-dir={tmp_path}"],
         env={**os.environ, "PYTHONPATH": str(ROOT / "hub")},

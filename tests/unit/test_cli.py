@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 import glasshub
 from glasshub import cli
 from glasshub.cli import options
+from glasshub.compat import fedmsg_config
 from glasshub.config import SECTIONS, Config, ConfigBuilder
 from glasshub.errors import ConfigError, HubError
 
@@ -54,6 +55,13 @@ STRANGE = [
 @pytest.fixture(autouse=True)
 def _no_files_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(options, "DEFAULT_FILE", tmp_path / "there-is-none.toml")
+    monkeypatch.setattr(fedmsg_config, "_ETC", tmp_path / "no-etc")
+    for name in ("FEDMSG_CONFIG", "VIRTUAL_ENV"):
+        monkeypatch.delenv(name, raising=False)
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(home)
 
 
 @pytest.fixture
@@ -69,7 +77,9 @@ def write(tmp_path: Path) -> Write:
 
 
 def run(*arguments: object, stdout: int = subprocess.PIPE, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`python -m glasshub` in a process of its own."""
+    """`python -m glasshub` in a process of its own, which sees nothing of this machine's configuration."""
+    if arguments[0] in {"run", "config"}:
+        arguments = (*arguments, "--no-discover")
     path = os.pathsep.join(filter(None, [str(HUB), *sys.path]))
     return subprocess.run(
         [sys.executable, "-m", "glasshub", *map(str, arguments)],
@@ -126,6 +136,10 @@ def test_the_module_is_the_command() -> None:
         (["--nope", "config"], "--nope"),
         (["config", "--name"], "--name: expected one argument"),
         (["config", "--with-consumers", "a:B", "--consumer", "c:D"], "--consumer: not allowed with argument --with-c"),
+        (["config", "--service", "relay", "--consumer", "c:D"], "--consumer: not allowed with argument --service"),
+        (["config", "--service", "hub"], "argument --service: invalid choice: 'hub'"),
+        (["config", "--config-filename", "a", "--fedmsg-config", "b"], "not allowed with argument --config-filename"),
+        (["config", "--io-threads", "many"], "argument --io-threads: invalid int value: 'many'"),
         (["config", "there"], "unrecognized arguments: there"),
     ],
 )
@@ -257,7 +271,7 @@ def test_consumers_are_named_one_by_one_or_in_a_list(
 ) -> None:
     out = printed(capsys, *arguments)
 
-    assert re.findall(r"# The command line names the consumers that run: (.*)", out) == [", ".join(named)] * bool(named)
+    assert re.findall(r"# Of all consumers only these run: (.*)", out) == [", ".join(named)] * bool(named)
 
 
 def test_the_defaults_are_printed_as_toml_with_all_sections(capsys: pytest.CaptureFixture[str]) -> None:
@@ -279,6 +293,142 @@ def test_every_value_says_where_it_comes_from(capsys: pytest.CaptureFixture[str]
     assert origins["drain_timeout"] == origins["class"] == str(file)
     assert origins["strict"] == str(fedmsg)
     assert origins["workers"] == "default"
+
+
+@pytest.fixture
+def fedmsg(tmp_path: Path) -> Write:
+    """Writes fedmsg's configuration."""
+
+    def to_file(text: str) -> Path:
+        file = tmp_path / "fedmsg.py"
+        file.write_text(text, encoding="utf-8")
+        return file
+
+    return to_file
+
+
+def said_of(out: str, key: str) -> str:
+    """What is printed of a key of fedmsg's."""
+    (line,) = [line for line in out.splitlines() if line.startswith(f"# {key} = ")]
+    return " ".join(line.split())
+
+
+def test_every_key_of_fedmsgs_says_what_it_does_and_where_it_comes_from(
+    capsys: pytest.CaptureFixture[str], fedmsg: Write
+) -> None:
+    file = fedmsg("config = {'zmq_strict': True, 'validate_signatures': False, 'mine': 'x', 'stomp_uri': 'a:1'}")
+
+    out = printed(capsys, "--fedmsg-config", file, "--topic-prefix", "org.example")
+
+    assert said_of(out, "zmq_strict") == f"# zmq_strict = True -> [zmq] strict # {file}"
+    assert said_of(out, "validate_signatures") == f"# validate_signatures = False for fedmsg # {file}"
+    assert said_of(out, "mine") == f"# mine = 'x' for consumers # {file}"
+    assert said_of(out, "stomp_uri") == f"# stomp_uri = 'a:1' no effect here # {file}"
+    assert said_of(out, "topic_prefix") == "# topic_prefix = 'org.example' for fedmsg # --topic-prefix"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ({"db_password": "hush"}, "db_password = '***'"),
+        ({"stomp_pass": "hush"}, "stomp_pass = '***'"),
+        ({"API_KEY": "hush"}, "API_KEY = '***'"),
+        ({"oidc_Token": ["hush"]}, "oidc_Token = '***'"),
+        ({"client_secret": None}, "client_secret = None"),
+        ({"db_url": "postgresql://me:hush@db/x"}, "db_url = 'postgresql://me:***@db/x'"),
+        ({"fas": {"username": "me", "password": "hush"}}, "fas = {'password': '***', 'username': 'me'}"),
+        ({"irc": [{"password": "hush"}]}, "irc = [{'password': '***'}]"),
+        ({"urls": ("amqp://me:hush@a", "tcp://a:1")}, "urls = ['amqp://me:***@a', 'tcp://a:1']"),
+    ],
+)
+def test_secrets_are_not_printed(
+    capsys: pytest.CaptureFixture[str], fedmsg: Write, value: Mapping[str, object], shown: str
+) -> None:
+    out = printed(capsys, "--fedmsg-config", fedmsg(f"config = {value!r}"))
+
+    assert "hush" not in out
+    assert f"# {shown} " in out
+
+
+def test_fedmsgs_values_are_short_and_leave_what_is_printed_toml(
+    capsys: pytest.CaptureFixture[str], fedmsg: Write
+) -> None:
+    file = fedmsg("config = {'long': 'x' * 10000, 'many': list(range(10000)), 'a\\nb = 3': 1, 'odd': object(), 7: 8}")
+
+    out = printed(capsys, "--fedmsg-config", file)
+
+    assert list(tomllib.loads(out)) == list(SECTIONS)
+    assert max(map(len, out.splitlines())) < 300
+
+
+def test_what_fedmsg_leaves_out_is_noted(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    directory = tmp_path / "fedmsg.d"
+    directory.mkdir()
+    (directory / "a.py").symlink_to("nowhere")
+
+    out = printed(capsys, "--fedmsg-config", directory)
+
+    assert f"# Note: {directory}/a.py is left out: No such file or directory" in out.splitlines()
+
+
+@pytest.mark.parametrize(("named", "said"), [("", "none"), ("a:B,c:D", "a:B, c:D")])
+def test_the_producers_that_the_command_line_names_are_printed(
+    capsys: pytest.CaptureFixture[str], named: str, said: str
+) -> None:
+    out = printed(capsys, "--with-producers", named)
+
+    assert f"# Of all producers only these run: {said}" in out.splitlines()
+
+
+def test_configuration_of_fedmsgs_is_found_where_the_operator_stands(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = Path.cwd() / "fedmsg-config.py"
+    file.write_text("config = {'endpoints': {'a': 'tcp://a:1'}}", encoding="utf-8")
+
+    out = printed(capsys)
+
+    assert tomllib.loads(out)["zmq"]["endpoints"] == ["tcp://a:1"]
+    assert tomllib.loads(out)["fedmsg"]["config"] == [str(file)]
+
+
+def test_a_hub_says_which_configuration_of_fedmsgs_it_has_and_what_of_it_has_no_effect(
+    tmp_path: Path, fedmsg: Write
+) -> None:
+    file = fedmsg("config = {'moksha.threadpool_size': 3, 'stomp_uri': 'a:1', 'mine': 1}")
+    arguments = ["--zmq", f"ipc://{tmp_path}/b", "--stats-dir", tmp_path, "--consumer", "no:A"]
+
+    ran = run("run", *arguments, "--fedmsg-config", file)
+
+    assert f"fedmsg's configuration: {file} (--fedmsg-config)\n" in ran.stderr
+    (line,) = [line for line in ran.stderr.splitlines() if "no effect here" in line]
+    assert line.endswith(f": moksha.threadpool_size ({file}), stomp_uri ({file})")
+
+
+def test_a_hub_logs_as_fedmsgs_configuration_says(tmp_path: Path, fedmsg: Write, write: Write) -> None:
+    log, own = tmp_path / "theirs.log", tmp_path / "ours.log"
+    handlers = {"file": {"class": "logging.FileHandler", "filename": str(log)}}
+    said = {"version": 1, "handlers": handlers, "root": {"handlers": ["file"], "level": "INFO"}}
+    file = fedmsg(f"config = {{'logging': {said!r}}}")
+    arguments = ["--zmq", f"ipc://{tmp_path}/b", "--stats-dir", tmp_path, "--consumer", "no:A", "--fedmsg-config", file]
+
+    first = run("run", *arguments)
+    before = log.read_text()
+    second = run("run", *arguments, "--config", write(f"[logging]\nfile = '{own}'\nlevel = 'ERROR'"))
+
+    assert f"fedmsg's configuration: {file}" in before
+    assert log.read_text() == before
+    assert "cannot load no:A" in own.read_text()
+    assert "fedmsg's configuration" not in own.read_text()
+    assert "no:A" not in first.stderr + second.stderr
+
+
+def test_logging_that_is_no_good_is_one_line(tmp_path: Path, fedmsg: Write) -> None:
+    file = fedmsg("config = {'logging': {'version': 7}}")
+
+    ran = run("run", "--zmq", f"ipc://{tmp_path}/b", "--consumer", "no:A", "--fedmsg-config", file)
+
+    assert (ran.returncode, ran.stderr) == (cli.EXIT_USAGE, f"glasshub: {file}: logging: Unsupported version: 7\n")
 
 
 def test_the_default_file_is_read_if_it_is_there_and_none_is_named(

@@ -12,10 +12,18 @@ from typing import Any
 import pytest
 
 from glasshub.cli import options
+from glasshub.compat.fedmsg_config import Place
 from glasshub.config import DEFAULT, SECTIONS, Config, ConfigBuilder, ConsumerSection, HubSection
 from glasshub.errors import ConfigError
 
 Load = Callable[[str], Config]
+
+
+@pytest.fixture(autouse=True)
+def _no_files_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(options, "DEFAULT_FILE", tmp_path / "there-is-none.toml")
+    monkeypatch.setattr(options, "find_config", lambda: Place((), "nowhere"))
+    monkeypatch.setenv("FEDMSG_CONFIG", "as before")
 
 
 @pytest.fixture
@@ -46,6 +54,10 @@ def parsed(*arguments: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     options.add_options(parser)
     return parser.parse_args(arguments)
+
+
+def effective(given: argparse.Namespace) -> Config:
+    return options.effective_config(given).config
 
 
 def test_an_empty_file_is_the_defaults(load: Load) -> None:
@@ -80,7 +92,7 @@ def test_every_section_is_read(load: Load) -> None:
     assert (config.hub.name, config.hub.shape, config.hub.entry_points) == ("bus", "inline", False)
     assert config.zmq.endpoints == ("tcp://a:1", "tcp://b:2")
     assert (config.stats.directory, config.stats.mode, config.logging.level) == ("/run/x", "0644", "DEBUG")
-    assert config.fedmsg.config == "/etc/fedmsg.d"
+    assert config.fedmsg.config == ("/etc/fedmsg.d",)
     mailer = config.consumers["mailer"]
     assert (mailer.location, mailer.topics, mailer.workers) == ("mailer:Mailer", ("org.a", "org.b"), 3)
     assert mailer.settings == {"server": "localhost", "ports": [25]}
@@ -156,6 +168,13 @@ def test_a_value_of_the_wrong_type_is_refused(load: Load, file: Path, text: str,
         ("zmq", "tcp_keepalive_idle", [2**31], [-1, 60]),
         ("stats", "mode", ["", "rw", "9", "888", "00640", "0o640"], ["640", "0640", "0000"]),
         ("stats", "socket_mode", ["", "66", "06600"], ["666", "0660"]),
+        ("zmq", "method", ["", "listen", "BIND"], ["bind", "connect"]),
+        ("zmq", "publish_at", ["", "last"], ["all", "first"]),
+        ("fedmsg", "monitoring_socket", ["/run/x", "ipc://", "x"], ["", "ipc:///run/x", "tcp://127.0.0.1:1"]),
+        ("fedmsg", "monitoring_socket_mode", ["rw", "66", "0o660"], ["", "660", "0777"]),
+        ("fedmsg", "workers_per_consumer", [0, -1, 1001], [1, 1000]),
+        ("fedmsg", "backlog_limit", [-1, 2**31], [0, 2**31 - 1]),
+        ("fedmsg", "backlog_age", [-0.1, float("nan"), float("inf")], [0, 1e9]),
         ("logging", "level", ["info", "LOUD", ""], ["DEBUG", "CRITICAL"]),
     ],
 )
@@ -221,7 +240,7 @@ def test_defaults_lie_under_fedmsg_under_toml_under_the_command_line(tmp_path: P
     )
     file.write_text("[zmq]\nendpoints = ['tcp://toml:1']\ntcp_keepalive = 0\n[hub]\nname = 'toml'\nshape = 'shared'")
 
-    config = options.effective_config(
+    config = effective(
         parsed("--config", str(file), "--fedmsg-config", str(fedmsg), "--zmq", "tcp://line:1", "--name", "line")
     )
 
@@ -231,7 +250,7 @@ def test_defaults_lie_under_fedmsg_under_toml_under_the_command_line(tmp_path: P
     assert (config.zmq.strict, config.origins["zmq.strict"]) == (True, str(fedmsg))
     assert (config.hub.name, config.origins["hub.name"]) == ("line", "--name")
     assert (config.hub.shape, config.origins["hub.shape"]) == ("shared", str(file))
-    assert (config.fedmsg.config, config.origins["fedmsg.config"]) == (str(fedmsg), "--fedmsg-config")
+    assert (config.fedmsg.config, config.origins["fedmsg.config"]) == ((str(fedmsg),), "--fedmsg-config")
     assert "hub.drain_timeout" not in config.origins
 
 
@@ -240,7 +259,7 @@ def test_the_file_may_name_fedmsgs_configuration_and_still_stands_above_it(tmp_p
     fedmsg.write_text("config = {'zmq_tcp_keepalive': 1, 'zmq_tcp_keepalive_cnt': 3}")
     file.write_text(f"[fedmsg]\nconfig = '{fedmsg}'\n[zmq]\ntcp_keepalive = 0")
 
-    config = options.effective_config(parsed("--config", str(file)))
+    config = effective(parsed("--config", str(file)))
 
     assert (config.zmq.tcp_keepalive, config.zmq.tcp_keepalive_count) == (0, 3)
     assert config.origins["fedmsg.config"] == str(file)
@@ -249,7 +268,7 @@ def test_the_file_may_name_fedmsgs_configuration_and_still_stands_above_it(tmp_p
 def test_an_option_that_is_not_given_changes_nothing(file: Path) -> None:
     file.write_text("[zmq]\nendpoints = ['tcp://toml:1']\n[stats]\ndirectory = '/run/x'")
 
-    config = options.effective_config(parsed("--config", str(file)))
+    config = effective(parsed("--config", str(file)))
 
     assert config.zmq.endpoints == ("tcp://toml:1",)
     assert config.stats.directory == "/run/x"
@@ -257,20 +276,20 @@ def test_an_option_that_is_not_given_changes_nothing(file: Path) -> None:
 
 def test_a_bad_value_of_the_command_line_names_the_option() -> None:
     with pytest.raises(ConfigError, match=r"^--name: hub\.name = 'a/b' must be "):
-        options.effective_config(parsed("--name", "a/b"))
+        effective(parsed("--name", "a/b"))
 
 
 def test_a_configuration_that_is_not_there_names_the_option(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^--config: there is no configuration file '.*nope'"):
-        options.effective_config(parsed("--config", str(tmp_path / "nope")))
+        effective(parsed("--config", str(tmp_path / "nope")))
 
 
 def test_the_default_file_is_read_if_it_is_there(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(options, "DEFAULT_FILE", file)
 
-    without = options.effective_config(parsed())
+    without = effective(parsed())
     file.write_text("[hub]\nname = 'found'")
-    found = options.effective_config(parsed())
+    found = effective(parsed())
 
     assert (without.hub.name, found.hub.name) == (HubSection.name, "found")
 
@@ -280,6 +299,223 @@ def test_named_consumers_come_from_either_option() -> None:
     repeated = options.named_consumers(parsed("--consumer", "a:B", "--consumer", "c:D"))
 
     assert listed == repeated == ["a:B", "c:D"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "producers"),
+    [
+        ((), None),
+        (("--with-consumers", "a:B"), None),
+        (("--consumer", "a:B"), []),
+        (("--consumer", "a:B", "--with-producers", "c:D"), ["c:D"]),
+        (("--with-producers", "a:B, c:D,,"), ["a:B", "c:D"]),
+        (("--with-producers", ""), []),
+        (("--service", "relay"), []),
+        (("--service", "irc"), None),
+    ],
+)
+def test_installed_producers_run_as_in_fedmsg_hub_unless_the_command_line_says_what_runs(
+    arguments: tuple[str, ...], producers: list[str] | None
+) -> None:
+    assert options.named_producers(parsed(*arguments)) == producers
+
+
+@pytest.fixture
+def fedmsg(tmp_path: Path) -> Path:
+    """fedmsg's configuration."""
+    path = tmp_path / "fedmsg.py"
+    path.write_text("config = {'endpoints': {'a': 'tcp://fedmsg:1'}, 'high_water_mark': 5}", encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def found(fedmsg: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """fedmsg's configuration, where fedmsg looks for it."""
+    monkeypatch.setattr(options, "find_config", lambda: Place((fedmsg,), "found"))
+    return fedmsg
+
+
+def test_fedmsgs_configuration_is_found_when_nobody_names_it(found: Path) -> None:
+    made = options.effective_config(parsed())
+
+    assert made.fedmsg is not None
+    assert made.config.zmq.endpoints == ("tcp://fedmsg:1",)
+    assert (made.config.fedmsg.config, made.config.origins["fedmsg.config"]) == ((str(found),), "found")
+
+
+def test_without_fedmsgs_configuration_there_is_none() -> None:
+    made = options.effective_config(parsed())
+
+    assert made.fedmsg is None
+    assert made.config.fedmsg.config == ()
+
+
+@pytest.mark.parametrize("arguments", [["--fedmsg-config"], ["--config-filename"]])
+def test_what_is_named_is_taken_instead_of_what_is_found(found: Path, tmp_path: Path, arguments: list[str]) -> None:
+    named = tmp_path / "named.py"
+    named.write_text("config = {'endpoints': {'a': 'tcp://named:1'}}", encoding="utf-8")
+
+    config = effective(parsed(*arguments, str(named)))
+
+    assert config.zmq.endpoints == ("tcp://named:1",)
+    assert (config.fedmsg.config, config.origins["fedmsg.config"]) == ((str(named),), arguments[0])
+
+
+def test_several_places_of_the_file_are_taken_instead_of_what_is_found(found: Path, tmp_path: Path, file: Path) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.py").write_text(f"config = {{'endpoints': {{{name!r}: 'tcp://{name}:1'}}}}")
+    file.write_text(f"[fedmsg]\nconfig = ['{tmp_path}/a.py', '{tmp_path}/b.py']")
+
+    assert effective(parsed("--config", str(file))).zmq.endpoints == ("tcp://a:1", "tcp://b:1")
+
+
+def test_nothing_is_looked_for_if_the_operator_does_not_want_it(found: Path, file: Path) -> None:
+    file.write_text("[fedmsg]\ndiscover = false")
+
+    by_option, by_file = effective(parsed("--no-discover")), effective(parsed("--config", str(file)))
+
+    assert by_option.fedmsg.config == by_file.fedmsg.config == ()
+    assert (by_option.fedmsg.discover, by_option.origins["fedmsg.discover"]) == (False, "--no-discover")
+
+
+def test_not_looking_does_not_hide_what_is_named(fedmsg: Path) -> None:
+    config = effective(parsed("--no-discover", "--fedmsg-config", str(fedmsg)))
+
+    assert config.fedmsg.config == (str(fedmsg),)
+
+
+def test_a_configuration_filename_is_that_of_a_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"^--config-filename: there is no file '{tmp_path}'$"):
+        effective(parsed("--config-filename", str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("option", "word", "key", "value"),
+    [
+        ("--topic-prefix", "org.example", "topic_prefix", "org.example"),
+        ("--io-threads", "2", "io_threads", 2),
+        ("--post-init-sleep", "0.25", "post_init_sleep", 0.25),
+        ("--timeout", "1.5", "timeout", 1.5),
+        ("--high-water-mark", "7", "high_water_mark", 7),
+        ("--linger", "0", "zmq_linger", 0),
+    ],
+)
+def test_options_of_fedmsg_hub_set_keys_of_fedmsgs_configuration(
+    found: Path, option: str, word: str, key: str, value: object
+) -> None:
+    files = options.effective_config(parsed(option, word)).fedmsg
+
+    assert files is not None
+    assert (files.values[key], files.origins[key]) == (value, option)
+
+
+@pytest.mark.parametrize("arguments", [["--topic-prefix", "a"], ["--linger", "0"], ["--service", "irc"]])
+def test_what_belongs_to_fedmsgs_configuration_is_refused_without_one(arguments: list[str]) -> None:
+    with pytest.raises(
+        ConfigError, match=f"^{arguments[0]}: this belongs to fedmsg's configuration, and there is none"
+    ):
+        effective(parsed(*arguments))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "mark", "origin"),
+    [(["--high-water-mark", "7"], 7, "--high-water-mark"), (["--high-water-mark", "0"], 6, "file"), ([], 6, "file")],
+)
+def test_a_high_water_mark_of_the_command_line_counts_over_the_file(
+    found: Path, file: Path, arguments: list[str], mark: int, origin: str
+) -> None:
+    file.write_text("[zmq]\nreceive_high_water_mark = 6")
+
+    config = effective(parsed("--config", str(file), *arguments))
+
+    assert config.zmq.receive_high_water_mark == mark
+    assert config.origins["zmq.receive_high_water_mark"] == (str(file) if origin == "file" else origin)
+
+
+def test_a_server_for_websockets_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^--websocket-server-port: this hub has no server for websockets: leave"):
+        effective(parsed("--websocket-server-port", "9938"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ([], None),
+        (["--with-producers", ""], []),
+        (["--with-producers", "a:B"], ["a:B"]),
+        (["--with-producers", "a:B, c:D,"], ["a:B", "c:D"]),
+        (["--service", "relay"], []),
+        (["--service", "gateway"], None),
+    ],
+)
+def test_producers_are_named_all_or_none_or_not_at_all(arguments: list[str], named: list[str] | None) -> None:
+    assert options.named_producers(parsed(*arguments)) == named
+
+
+def test_consumers_of_fedmsgs_files_run_unless_the_command_line_names_others(fedmsg: Path) -> None:
+    fedmsg.write_text("config = {'explicit_hub_consumers': 'a:B,c:D'}", encoding="utf-8")
+
+    by_files = options.effective_config(parsed("--fedmsg-config", str(fedmsg)))
+    by_line = options.effective_config(parsed("--fedmsg-config", str(fedmsg), "--consumer", "e:F"))
+
+    assert (by_files.consumers, by_line.consumers) == (["a:B", "c:D"], ["e:F"])
+
+
+@pytest.fixture
+def relay(fedmsg: Path) -> list[str]:
+    """The arguments of a relay."""
+    fedmsg.write_text(
+        "config = {'endpoints': {'relay_outbound': ['tcp://*:4001']}, 'relay_inbound': 'tcp://127.0.0.1:2001'}",
+        encoding="utf-8",
+    )
+    return ["--fedmsg-config", str(fedmsg), "--service", "relay"]
+
+
+def test_a_service_counts_over_the_files(relay: list[str], file: Path) -> None:
+    file.write_text("[hub]\nname = 'hub'\n[zmq]\nendpoints = ['tcp://toml:1']\nmethod = 'connect'")
+
+    made = options.effective_config(parsed(*relay, "--config", str(file)))
+
+    assert made.config.hub.name == "fedmsg-relay"
+    assert (made.config.zmq.method, made.config.zmq.endpoints) == ("bind", ("tcp://127.0.0.1:2001",))
+    assert (made.consumers, made.producers) == (["fedmsg.consumers.relay:RelayConsumer"], [])
+    assert made.fedmsg is not None
+    assert made.fedmsg.hub_config(made.config.zmq)["fedmsg.consumers.relay.enabled"] is True
+
+
+def test_the_command_line_counts_over_a_service(relay: list[str]) -> None:
+    config = effective(parsed(*relay, "--name", "mine", "--zmq", "tcp://line:1"))
+
+    assert (config.hub.name, config.zmq.endpoints) == ("mine", ("tcp://line:1",))
+
+
+def test_a_service_takes_no_producers(relay: list[str]) -> None:
+    with pytest.raises(ConfigError, match=r"^--with-producers: --service relay has producers of its own$"):
+        effective(parsed(*relay, "--with-producers", ""))
+
+
+def test_a_file_that_anybody_could_have_written_is_refused_unless_allowed(file: Path) -> None:
+    file.write_text("[hub]\nname = 'evil'")
+    file.chmod(0o666)
+
+    with pytest.raises(ConfigError, match=rf"^{file}: anybody may write to {file} \(mode 0666\): chmod o-w "):
+        effective(parsed("--config", str(file)))
+    assert effective(parsed("--config", str(file), "--allow-unsafe-config")).hub.name == "evil"
+
+
+def test_fedmsgs_configuration_that_anybody_could_have_written_is_refused_unless_allowed(found: Path) -> None:
+    found.chmod(0o666)
+
+    with pytest.raises(ConfigError, match=rf"^{found}: anybody may write to {found} "):
+        effective(parsed())
+    assert effective(parsed("--allow-unsafe-config")).fedmsg.config == (str(found),)
+
+
+def test_a_file_cannot_allow_itself(file: Path) -> None:
+    file.write_text("[hub]\nallow_unsafe_config = true")
+
+    with pytest.raises(ConfigError, match=r"unknown key 'hub\.allow_unsafe_config'"):
+        effective(parsed("--config", str(file)))
 
 
 @pytest.mark.parametrize("section", [*SECTIONS.values(), ConsumerSection, Config])

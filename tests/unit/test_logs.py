@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import logging
+import logging.handlers
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glasshub.errors import ConfigError
-from glasshub.logs import Repeats, held_back, reopen, set_up
+from glasshub.logs import Repeats, held_back, reopen, set_up, set_up_dict
 
 from ..fakes import PATIENCE, FakeClock
 
@@ -23,8 +24,9 @@ logger = logging.getLogger("glasshub.test")
 
 
 @pytest.fixture(autouse=True)
-def _root() -> Iterator[None]:
+def _root(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Take pytest's handlers away, one of which is a file, and give the root logger back as it was."""
+    monkeypatch.setattr(logging, "_handlerList", [])  # those whom dictConfig closes
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     root.handlers.clear()
@@ -159,6 +161,198 @@ def test_messages_of_other_threads_are_not_lost_while_logs_are_reopened(tmp_path
 
     lines = [line for one in [*sorted(tmp_path.glob("rotated.*")), file] for line in one.read_text().splitlines()]
     assert [int(line.split()[-1]) for line in lines] == list(range(logged[0]))
+
+
+@pytest.fixture
+def site() -> Iterator[logging.Logger]:
+    """The logger of a site's own code, as it was afterwards."""
+    own = logging.getLogger("site")
+    yield own
+    for handler in own.handlers:
+        handler.close()
+    own.handlers.clear()
+    own.propagate = True
+    own.setLevel(logging.NOTSET)
+
+
+def to_file(path: Path, cls: str = "logging.FileHandler", **more: object) -> dict[str, object]:
+    return {"class": cls, "filename": str(path), "formatter": "bare", **more}
+
+
+def dictionary(handlers: Mapping[str, object], **more: object) -> dict[str, object]:
+    """What a `logging` of fedmsg's looks like."""
+    return {"version": 1, "formatters": {"bare": {"format": "%(message)s"}}, "handlers": handlers, **more}
+
+
+def fail() -> logging.Handler:
+    raise ValueError("it has\ntwo lines")
+
+
+def apply(dictionary: Mapping[str, object], *explicit: str, level: str = "INFO", file: Path | str = "") -> None:
+    logging.getLogger().handlers.clear()  # pytest has put its own there again after the fixture
+    set_up_dict(dictionary, origin="a.py", level=level, file=str(file), explicit=explicit)
+
+
+def test_a_dictionary_without_a_root_logger_gets_ours(site: logging.Logger, tmp_path: Path) -> None:
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    loggers = {"site": {"handlers": ["file"], "level": "DEBUG", "propagate": False}}
+
+    apply(dictionary({"file": to_file(theirs)}, loggers=loggers), file=ours)
+    site.debug("of theirs")
+    logger.info("of ours")
+
+    assert theirs.read_text() == "of theirs\n"
+    assert [line.rpartition(": ")[2] for line in ours.read_text().splitlines()] == ["of ours"]
+
+
+def test_a_dictionary_with_a_root_logger_is_all_there_is(site: logging.Logger, tmp_path: Path) -> None:
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+
+    apply(dictionary({"file": to_file(theirs)}, root={"handlers": ["file"], "level": "WARNING"}), file=ours)
+    logger.info("quiet")
+    logger.warning("of ours")
+    site.warning("of theirs")
+
+    assert theirs.read_text() == "of ours\nof theirs\n"
+    assert not ours.exists()
+
+
+@pytest.mark.parametrize("root", [{"root": {"handlers": ["file"]}}, {"loggers": {"": {"handlers": ["file"]}}}])
+def test_a_root_logger_without_a_level_has_ours(tmp_path: Path, root: Mapping[str, object]) -> None:
+    apply(dictionary({"file": to_file(tmp_path / "theirs")}, **root), level="INFO")
+
+    assert logging.getLogger().level == logging.INFO
+
+
+def test_a_root_logger_by_the_name_of_nothing_has_its_level(tmp_path: Path) -> None:
+    root = {"": {"handlers": ["file"], "level": "ERROR"}}
+
+    apply(dictionary({"file": to_file(tmp_path / "theirs")}, loggers=root), level="INFO")
+
+    assert logging.getLogger().level == logging.ERROR
+
+
+def test_what_the_operator_says_to_us_counts_over_the_root_logger(tmp_path: Path) -> None:
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    said = dictionary({"file": to_file(theirs)}, root={"handlers": ["file"], "level": "ERROR"})
+
+    apply(said, "level", "file", level="DEBUG", file=ours)
+    logger.debug("hello")
+
+    assert theirs.read_text() == ""
+    assert ours.read_text().endswith(" glasshub.test: hello\n")
+
+
+def test_a_message_that_a_handler_of_theirs_has_is_not_logged_again(site: logging.Logger, tmp_path: Path) -> None:
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    file = to_file(theirs, level="ERROR")
+
+    apply(dictionary({"file": file}, loggers={"site": {"handlers": ["file"]}}), file=ours)
+    logging.getLogger("site.inner").error("had")
+    site.info("not had")
+
+    assert theirs.read_text() == "had\n"
+    assert [line.rpartition(": ")[2] for line in ours.read_text().splitlines()] == ["not had"]
+
+
+@pytest.mark.parametrize("said", [{}, {"disable_existing_loggers": True}])
+def test_loggers_that_are_there_already_are_not_silenced(
+    capsys: pytest.CaptureFixture[str], said: Mapping[str, object]
+) -> None:
+    apply(dictionary({}, **said))
+
+    logger.info("hello")
+
+    assert capsys.readouterr().err.count("hello") == 1
+
+
+def test_fedmsgs_own_default_can_be_applied(capsys: pytest.CaptureFixture[str]) -> None:
+    import fedmsg.config
+
+    names = ("fedmsg", "moksha")
+    try:
+        apply(fedmsg.config.defaults["logging"])
+        for name in ("glasshub", "fedmsg.consumers", "moksha.hub"):
+            logging.getLogger(name).info("from %s", name)
+    finally:
+        for name in names:
+            logging.getLogger(name).handlers.clear()
+            logging.getLogger(name).propagate = True
+            logging.getLogger(name).setLevel(logging.NOTSET)
+
+    captured = capsys.readouterr()
+    assert [line.split("from ")[1] for line in captured.out.splitlines()] == ["fedmsg.consumers", "moksha.hub"]
+    assert [line.split("from ")[1] for line in captured.err.splitlines()] == ["glasshub"]
+
+
+@pytest.mark.parametrize(
+    ("said", "complaint"),
+    [
+        (3, "logging: 'int' object is not a mapping"),
+        ({}, "logging: dictionary doesn't specify a version"),
+        ({"version": 2}, "logging: Unsupported version: 2"),
+        (dictionary({"x": {"class": "no.such.Handler"}}), "logging: Unable to configure handler 'x': "),
+        (dictionary({"x": to_file(Path("/nowhere/x.log"))}), "logging: Unable to configure handler 'x': FileNotFound"),
+        (dictionary({"x": {"()": fail}}), "logging: Unable to configure handler 'x': ValueError: it has two lines"),
+        (dictionary({}, root={"handlers": ["x"]}), "logging: Unable to configure root logger: "),
+        (dictionary({}, loggers={"x": {"level": "LOUD"}}), "logging: Unable to configure logger 'x': ValueError: Unk"),
+    ],
+)
+def test_a_dictionary_that_is_no_good_is_one_line_with_the_file(said: Mapping[str, object], complaint: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        apply(said)
+
+    assert str(caught.value).startswith(f"a.py: {complaint}")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_of_ours_that_cannot_be_opened_beside_a_dictionary_is_a_configuration_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^\[logging\] file: cannot log to "):
+        apply(dictionary({}), "file", file=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("cls", "more"),
+    [
+        ("logging.FileHandler", {}),
+        ("logging.handlers.WatchedFileHandler", {}),
+        ("logging.handlers.RotatingFileHandler", {"maxBytes": 10**6, "backupCount": 1}),
+        ("logging.handlers.TimedRotatingFileHandler", {"when": "D"}),
+    ],
+)
+def test_files_of_a_dictionary_are_opened_anew(
+    site: logging.Logger, tmp_path: Path, cls: str, more: Mapping[str, object]
+) -> None:
+    file, rotated = tmp_path / "site.log", tmp_path / "site.log.moved"
+    loggers = {"site": {"handlers": ["file"], "propagate": False}}
+    apply(dictionary({"file": to_file(file, cls, **more)}, loggers=loggers))
+
+    site.warning("one")
+    file.rename(rotated)
+    reopen()
+    assert file.exists()
+    site.warning("two")
+    site.warning("three")
+
+    assert (rotated.read_text(), file.read_text()) == ("one\n", "two\nthree\n")
+
+
+def test_the_file_behind_a_handler_that_collects_is_opened_anew(site: logging.Logger, tmp_path: Path) -> None:
+    file, rotated = tmp_path / "site.log", tmp_path / "site.log.moved"
+    collecting = {"class": "logging.handlers.MemoryHandler", "capacity": 1, "target": "file"}
+    handlers = {"file": to_file(file), "memory": collecting}
+    apply(dictionary(handlers, loggers={"site": {"handlers": ["memory"], "propagate": False}}))
+
+    site.warning("one")
+    file.rename(rotated)
+    reopen()
+    site.warning("two")
+
+    assert (rotated.read_text(), file.read_text()) == ("one\n", "two\n")
+    for handler in site.handlers:
+        assert isinstance(handler, logging.handlers.MemoryHandler)
+        assert handler.target is not None
+        handler.target.close()
 
 
 def test_the_first_of_a_kind_is_admitted_and_then_one_in_each_period() -> None:

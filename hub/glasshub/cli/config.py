@@ -4,13 +4,21 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+import re
+import reprlib
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
+from ..compat.fedmsg_config import FedmsgConfigFiles
 from ..config import DEFAULT, SECTIONS, Config, file_key
 from ..toml import as_key, as_toml
-from .options import add_options, effective_config, named_consumers
+from .options import Effective, add_options, effective_config
+
+#: Names of what is nobody else's business, and passwords in URLs.
+_SECRET = re.compile(r"passw|passphrase|pass$|secret|token|credential|key$", re.IGNORECASE)
+_PASSWORD_IN_URL = re.compile(r"(://[^\s/:@]*):[^\s/@]*@")
+_HIDDEN = "***"
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -22,11 +30,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(options: argparse.Namespace) -> int:
     """Print it."""
-    config = effective_config(options)
-    print("\n".join(_lines(config)))
-    named = named_consumers(options)
-    if named:
-        print(f"\n# The command line names the consumers that run: {_on_one_line(', '.join(named))}")
+    effective = effective_config(options)
+    print("\n".join(_lines(effective.config)))
+    for line in _comments(effective):
+        print(f"# {line}" if line else "")
     return 0
 
 
@@ -48,5 +55,39 @@ def _values(config: Config, prefix: str, section: Any) -> Iterator[str]:
         yield f"{setting:<44} # {_on_one_line(config.origins.get(f'{prefix}.{key}', DEFAULT))}"
 
 
+def _comments(effective: Effective) -> Iterator[str]:
+    """What is no TOML."""
+    if effective.fedmsg is not None:
+        yield from _fedmsgs(effective.fedmsg)
+    if effective.consumers:
+        yield f"Of all consumers only these run: {_on_one_line(', '.join(effective.consumers))}"
+    if effective.producers is not None:
+        yield f"Of all producers only these run: {_on_one_line(', '.join(effective.producers) or 'none')}"
+
+
+def _fedmsgs(files: FedmsgConfigFiles) -> Iterator[str]:
+    yield "fedmsg's configuration, which consumers find as hub.config: what it does here, and where it comes from"
+    for key in sorted(files.values, key=str):
+        value, effect = _SHORT.repr(_without_secrets(key, files.values[key])), files.effect(key)
+        yield _on_one_line(f"{f'{key} = {value}':<42} {effect:<28} # {files.origins[key]}")
+    for warning in files.warnings:
+        yield _on_one_line(f"Note: {warning}")
+    yield ""
+
+
+def _without_secrets(key: Any, value: Any) -> Any:
+    if isinstance(key, str) and _SECRET.search(key) and value:
+        return _HIDDEN
+    if isinstance(value, Mapping):
+        return {inner: _without_secrets(inner, item) for inner, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_secrets(None, item) for item in value]
+    return _PASSWORD_IN_URL.sub(rf"\1:{_HIDDEN}@", value) if isinstance(value, str) else value
+
+
 def _on_one_line(text: str) -> str:
     return text if text.isprintable() else as_toml(text)
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 60

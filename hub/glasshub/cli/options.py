@@ -4,68 +4,161 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
-from ..compat.fedmsg_config import FedmsgConfigFiles
+from ..compat.fedmsg_config import FedmsgConfigFiles, Place, find_config
+from ..compat.services import SERVICES, Service
 from ..config import Config, ConfigBuilder
 from ..dispatch import SHAPES
 from ..errors import ConfigError
+from ..trust import refuse_unsafe
 
 #: Read when no --config is given and it is there.
 DEFAULT_FILE = Path("/etc/glasshub/glasshub.toml")
+
+#: fedmsg-hub's options that set a key of fedmsg's configuration: the key, how it is read, and what it is.
+_FEDMSGS = (
+    ("--topic-prefix", "topic_prefix", str, "prefix of the topics that consumers publish"),
+    ("--io-threads", "io_threads", int, "zeromq's threads for fedmsg.publish"),
+    ("--post-init-sleep", "post_init_sleep", float, "seconds that fedmsg.publish sleeps before it publishes first"),
+    ("--timeout", "timeout", float, "seconds that fedmsg's own operations take at the most"),
+    ("--high-water-mark", "high_water_mark", int, "messages that zeromq holds; 0 says nothing"),
+    ("--linger", "zmq_linger", int, "milliseconds that fedmsg.publish takes to get rid of messages at the end"),
+)
+
+
+@dataclass(frozen=True)
+class Effective:
+    """What the command line and the files say together.
+
+    Attributes:
+        config: The configuration.
+        fedmsg: fedmsg's configuration; None if there is none.
+        consumers: The consumers that run instead of all others; empty if none are named.
+        producers: The producers that run instead of all others, which may be none at all; None if nobody says so.
+    """
+
+    config: Config
+    fedmsg: FedmsgConfigFiles | None
+    consumers: list[str]
+    producers: list[str] | None
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Give a parser the options."""
     parser.add_argument("--config", metavar="FILE", help=f"configuration (default: {DEFAULT_FILE}, if it is there)")
-    parser.add_argument("--fedmsg-config", metavar="PATH", help="fedmsg's configuration: a file, or /etc/fedmsg.d")
+    parser.add_argument(
+        "--allow-unsafe-config", action="store_true", help="read configuration that anybody could have written"
+    )
     parser.add_argument("--name", metavar="NAME", help="name of the hub")
     parser.add_argument(
         "--zmq", metavar="ENDPOINT", action="append", default=[], help="publisher to subscribe to; may be repeated"
     )
-    named = parser.add_mutually_exclusive_group()
-    named.add_argument("--with-consumers", metavar="A:B,C:D", default="", help="run exactly these consumers")
-    named.add_argument(
-        "--consumer", metavar="A:B", action="append", default=[], help="run exactly this consumer; may be repeated"
-    )
     parser.add_argument("--shape", metavar="SHAPE", help=f"shape of dispatch: {', '.join(SHAPES)}")
     parser.add_argument("--stats-dir", metavar="DIR", help="where the segment and its socket stand")
+    _add_choice_of_consumers(parser.add_argument_group("what runs"))
+    _add_fedmsgs(parser.add_argument_group("fedmsg's configuration, as fedmsg-hub has it"))
+
+
+def _add_choice_of_consumers(group: argparse._ArgumentGroup) -> None:
+    named = group.add_mutually_exclusive_group()
+    named.add_argument(
+        "--with-consumers", metavar="A:B,C:D", default="", help="run exactly these consumers, as fedmsg-hub does"
+    )
+    named.add_argument(
+        "--consumer",
+        metavar="A:B",
+        action="append",
+        default=[],
+        help="run exactly this consumer, and no producers; may be repeated",
+    )
+    named.add_argument(
+        "--service", choices=SERVICES, help="be fedmsg-relay, fedmsg-signing-relay, fedmsg-gateway or fedmsg-irc"
+    )
+    group.add_argument(
+        "--with-producers", metavar="A:B,C:D", help="run exactly these producers; none at all, if it is empty"
+    )
+
+
+def _add_fedmsgs(group: argparse._ArgumentGroup) -> None:
+    where = group.add_mutually_exclusive_group()
+    where.add_argument(
+        "--fedmsg-config", metavar="PATH", help="a file, or a directory (default: where fedmsg-hub looks for it)"
+    )
+    where.add_argument("--config-filename", metavar="FILE", help="the same, a file only")
+    group.add_argument("--no-discover", action="store_true", help="do not look for it")
+    for option, key, kind, text in _FEDMSGS:
+        group.add_argument(option, dest=key, metavar=key.rpartition("_")[2].upper(), type=kind, help=text)
+    group.add_argument("--websocket-server-port", metavar="PORT", help="refused: this hub has no server for websockets")
 
 
 def named_consumers(options: argparse.Namespace) -> list[str]:
     """The consumers that the command line names."""
-    listed = [location.strip() for location in options.with_consumers.split(",")]
-    return [*(location for location in listed if location), *options.consumer]
+    if options.service:
+        return [SERVICES[options.service].consumer]
+    return [*_listed(options.with_consumers), *options.consumer]
 
 
-def effective_config(options: argparse.Namespace) -> Config:
-    """The configuration: defaults, under fedmsg's, under glasshub.toml, under the command line.
+def named_producers(options: argparse.Namespace) -> list[str] | None:
+    """The producers that the command line names, which may be none at all; None if it does not say.
+
+    fedmsg-hub runs the producers that are installed beside the consumers of --with-consumers; who names one consumer
+    with our own --consumer wants nothing else.
+    """
+    if options.with_producers is not None:
+        return _listed(options.with_producers)
+    if options.consumer:
+        return []
+    producers = SERVICES[options.service].producers if options.service else None
+    return None if producers is None else list(producers)
+
+
+def effective_config(options: argparse.Namespace) -> Effective:
+    """Put it together: defaults, under fedmsg's, under glasshub.toml, under the command line.
 
     Raises:
         ConfigError: Something in it is wrong.
     """
-    file = _file(options)
-    builder = ConfigBuilder()
-    fedmsg_path, origin = options.fedmsg_config, "--fedmsg-config"
-    if file is not None:
-        builder.read_toml(file)
-        if fedmsg_path is None:
-            fedmsg_path, origin = builder.get("fedmsg", "config"), builder.origin("fedmsg", "config")
-    if fedmsg_path:
+    if options.websocket_server_port is not None:
+        raise ConfigError(
+            "this hub has no server for websockets: leave the option out", origin="--websocket-server-port"
+        )
+    service = _service(options)
+    builder = _with_file(ConfigBuilder(), options)
+    files, place = None, _place(options, builder)
+    if place.paths:
+        files = FedmsgConfigFiles(*place.paths, allow_unsafe=options.allow_unsafe_config)
+        _set_fedmsgs(files, options)
         builder = ConfigBuilder()
-        FedmsgConfigFiles(Path(fedmsg_path)).apply(builder)
-        if file is not None:
-            builder.read_toml(file)
-        builder.set("fedmsg", "config", fedmsg_path, origin=origin)
-    for section, key, value, option in (
-        ("hub", "name", options.name, "--name"),
-        ("hub", "shape", options.shape, "--shape"),
-        ("zmq", "endpoints", options.zmq or None, "--zmq"),
-        ("stats", "directory", options.stats_dir, "--stats-dir"),
-    ):
-        if value is not None:
-            builder.set(section, key, value, origin=option)
-    return builder.build()
+        files.apply(builder)
+        _with_file(builder, options)
+        builder.set("fedmsg", "config", [str(path) for path in place.paths], origin=place.origin)
+    else:
+        _refuse_fedmsgs(options, service)
+    if service is not None and files is not None:
+        service.apply(files, builder, origin=f"--service {options.service}")
+    _set_options(builder, options)
+    consumers = named_consumers(options) or (files.consumers() if files else [])
+    return Effective(builder.build(), files, consumers, named_producers(options))
+
+
+def _service(options: argparse.Namespace) -> Service | None:
+    if options.service is None:
+        return None
+    if options.with_producers is not None:
+        raise ConfigError(f"--service {options.service} has producers of its own", origin="--with-producers")
+    return SERVICES[options.service]
+
+
+def _with_file(builder: ConfigBuilder, options: argparse.Namespace) -> ConfigBuilder:
+    """The builder, with what glasshub.toml says."""
+    file = _file(options)
+    if file is not None:
+        if not options.allow_unsafe_config:
+            refuse_unsafe(file)
+        builder.read_toml(file)
+    return builder
 
 
 def _file(options: argparse.Namespace) -> Path | None:
@@ -75,3 +168,54 @@ def _file(options: argparse.Namespace) -> Path | None:
             raise ConfigError(f"there is no configuration file {options.config!r}", origin="--config")
         return path
     return DEFAULT_FILE if DEFAULT_FILE.is_file() else None
+
+
+def _place(options: argparse.Namespace, builder: ConfigBuilder) -> Place:
+    """Where fedmsg's configuration is: what names it comes first, then what finds it."""
+    if options.fedmsg_config:
+        return Place((Path(options.fedmsg_config),), "--fedmsg-config")
+    if options.config_filename:
+        path = Path(options.config_filename)
+        if not path.is_file():
+            raise ConfigError(f"there is no file {options.config_filename!r}", origin="--config-filename")
+        return Place((path,), "--config-filename")
+    named = builder.get("fedmsg", "config")
+    if named or options.no_discover or not builder.get("fedmsg", "discover"):
+        return Place(tuple(map(Path, named)), builder.origin("fedmsg", "config"))
+    return find_config()
+
+
+def _set_fedmsgs(files: FedmsgConfigFiles, options: argparse.Namespace) -> None:
+    for option, key, _, _ in _FEDMSGS:
+        value = getattr(options, key)
+        if value is not None:
+            files.set(key, value, origin=option)
+
+
+def _refuse_fedmsgs(options: argparse.Namespace, service: Service | None) -> None:
+    """Refuse what would be lost without fedmsg's configuration."""
+    given = [option for option, key, _, _ in _FEDMSGS if getattr(options, key) is not None]
+    if service is not None:
+        given.append("--service")
+    if given:
+        raise ConfigError(
+            "this belongs to fedmsg's configuration, and there is none: name it with --fedmsg-config /etc/fedmsg.d",
+            origin=given[0],
+        )
+
+
+def _set_options(builder: ConfigBuilder, options: argparse.Namespace) -> None:
+    for section, key, value, option in (
+        ("hub", "name", options.name, "--name"),
+        ("hub", "shape", options.shape, "--shape"),
+        ("zmq", "endpoints", options.zmq or None, "--zmq"),
+        ("zmq", "receive_high_water_mark", options.high_water_mark or None, "--high-water-mark"),
+        ("stats", "directory", options.stats_dir, "--stats-dir"),
+        ("fedmsg", "discover", False if options.no_discover else None, "--no-discover"),
+    ):
+        if value is not None:
+            builder.set(section, key, value, origin=option)
+
+
+def _listed(commas: str) -> list[str]:
+    return [location.strip() for location in commas.split(",") if location.strip()]

@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from types import FrameType
 
@@ -15,11 +16,11 @@ from .. import __version__
 from ..config import Config
 from ..errors import ConfigError
 from ..hub import Hub, Left
-from ..logs import set_up
+from ..logs import set_up, set_up_dict
 from ..paths import default_stats_directory
 from ..roster import Roster
 from ..sources.zmq import ZmqSource
-from .options import add_options, effective_config, named_consumers
+from .options import Effective, add_options, effective_config
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(options: argparse.Namespace) -> int:
     """Run a hub until it is told to stop."""
-    config = effective_config(options)
+    effective = effective_config(options)
+    config = effective.config
     if not config.zmq.endpoints:
         raise ConfigError(
             "there is no bus to subscribe to: name a publisher with --zmq tcp://host:port, in [zmq] endpoints, "
@@ -44,12 +46,41 @@ def run(options: argparse.Namespace) -> int:
         )
     # Consumers are looked for where the operator stands, as fedmsg-hub does.
     sys.path.insert(0, os.getcwd())
-    set_up(config.logging.level, config.logging.file)
+    _set_up_log(effective)
+    _say_what_is_configured(effective)
     directory = Path(config.stats.directory) if config.stats.directory else default_stats_directory()
-    roster = Roster(config, only=named_consumers(options))
+    roster = Roster(config, effective.fedmsg, only=effective.consumers, producers=effective.producers)
     hub = Hub(config, roster, ZmqSource(config.zmq), directory=directory, version=__version__)
     _handle_signals(hub)
     return _end(hub.run(on_ready=lambda: _say_where(config, hub)))
+
+
+def _set_up_log(effective: Effective) -> None:
+    section, files = effective.config.logging, effective.fedmsg
+    if files is None or "logging" not in files.values:
+        set_up(section.level, section.file)
+        return
+    explicit = [key for key in ("level", "file") if f"logging.{key}" in effective.config.origins]
+    set_up_dict(
+        files.values["logging"],
+        origin=files.origins["logging"],
+        level=section.level,
+        file=section.file,
+        explicit=explicit,
+    )
+
+
+def _say_what_is_configured(effective: Effective) -> None:
+    files = effective.fedmsg
+    if files is None:
+        return
+    origin = effective.config.origins["fedmsg.config"]
+    logger.info("fedmsg's configuration: %s (%s)", ", ".join(map(str, files.paths)), origin)
+    for warning in files.warnings:
+        logger.warning("%s", warning)
+    idle = [f"{key} ({origin})" for key, origin in files.without_effect()]
+    if idle:
+        logger.warning("these keys of fedmsg's configuration have no effect here: %s", ", ".join(idle))
 
 
 def _say_where(config: Config, hub: Hub) -> None:
@@ -82,7 +113,11 @@ def _handle_signals(hub: Hub) -> None:
 
 
 def _end(left: list[Left]) -> int:
+    code = EXIT_LEFT if left else 0
+    # Python would wait for threads that a consumer, or Twisted for it, has started and that do not end.
+    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+        logger.warning("threads of consumers do not end: leaving without them")
+        logging.shutdown()
+        os._exit(code)
     logging.shutdown()
-    if any(item.in_flight for item in left):
-        os._exit(EXIT_LEFT)  # a consumer that does not return may have threads that Python would wait for
-    return EXIT_LEFT if left else 0
+    return code

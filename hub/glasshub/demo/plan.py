@@ -90,6 +90,7 @@ def hub_toml(
         "zmq": {"endpoints": [endpoint]},
         "stats": {"directory": str(stats)},
         "logging": {"file": str(log)},
+        "fedmsg": {"discover": False},
     }
     for consumer in CONSUMERS:
         name = consumer.__name__
