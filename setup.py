@@ -47,7 +47,7 @@ setup(
     install_requires=[
         "six>=1.9",
         'pyzmq>=22; python_version >= "3.9"',
-        'fedmsg[consumers]>=1.1; python_version >= "3.9"',
+        'fedmsg[consumers,crypto_ng]>=1.1; python_version >= "3.9"',
         # Moksha, below fedmsg, imports pkg_resources, which setuptools 81 dropped.
         'setuptools<81; python_version >= "3.9"',
         'tomli>=1.1; python_version >= "3.9" and python_version < "3.11"',
@@ -58,6 +58,7 @@ setup(
         "test": [
             "hypothesis>=6.80",
             "import-linter>=2.0",
+            "irc>=20.0",
             "mypy>=1.10",
             "prometheus-client>=0.17",
             "pytest>=7.4",
