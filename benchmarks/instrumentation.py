@@ -108,6 +108,7 @@ def _pipeline(
             row.name,
             consumer,
             segment.consumers[index] if is_counting else cast(ConsumerSlots, nothing),
+            segment.injections[index],
             segment.workers[index] if is_counting else [cast(WorkerSlots, nothing)],
         )
         for index, (row, consumer) in enumerate(zip(rows, crew))
@@ -146,7 +147,9 @@ def _native(number: int, directory: Path) -> Crew:
 def _fedmsg(number: int, directory: Path) -> Crew:
     from . import fedmsg_consumers
 
-    hub = MokshaHub(FedmsgConfigFiles(fedmsg_config(directory)).hub_config(), strict=False, stop=lambda: None)
+    hub = MokshaHub(
+        FedmsgConfigFiles(fedmsg_config(directory)).hub_config(ZmqSection()), strict=False, stop=lambda: None
+    )
     bound: list[Any] = [hub.build(getattr(fedmsg_consumers, f"Noop{n}")) for n in range(number)]
     return bound, [user.tally for user in hub.consumers]
 

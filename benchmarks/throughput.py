@@ -16,8 +16,9 @@ from .figures import Figure, Target, figure, ratio, take_turns
 #: Messages of a run, by consumers: seconds of work for the slowest contestant.
 _MESSAGES = {1: 40_000, 3: 30_000, 10: 10_000}
 
-#: How many times the throughput of fedmsg-hub we want to reach with 3 consumers.
-_TARGET = Target(4, is_floor=True)
+#: How many times the throughput of fedmsg-hub we want to reach with 3 consumers: with native ones, and with those of
+#: fedmsg, whose own code is the same in both hubs.
+_TARGET, _FEDMSG_TARGET = Target(4, is_floor=True), Target(3.5, is_floor=True)
 
 _ONCE, _EACH = "raw loop, decoding once", "raw loop, decoding for each consumer"
 _OURS, _THEIRS, _FEDMSG_HUB = "glasshub", "glasshub, fedmsg's consumers", "fedmsg-hub"
@@ -54,6 +55,6 @@ def _figures(consumers: int, rates: Mapping[str, Sequence[float]]) -> Iterator[F
     bare = _EACH if consumers > 1 else _ONCE
     yield ratio(f"{to}: {_OURS} / {bare}", rates[_OURS], rates[bare])
     if _FEDMSG_HUB in rates:
-        target = _TARGET if consumers == 3 else None
-        for name, goal in ((_OURS, target), (_THEIRS, target), (bare, None)):
+        for name, target in ((_OURS, _TARGET), (_THEIRS, _FEDMSG_TARGET), (bare, None)):
+            goal = target if consumers == 3 else None
             yield ratio(f"{to}: {name} / {_FEDMSG_HUB}", rates[name], rates[_FEDMSG_HUB], goal)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The hub: builds, starts, drains and stops everything, and owns every thread.
 
-Stopping goes down the way of a message, so that nothing is put where nobody takes any more: the enqueuer empties
-the source's buffer and ends; the workers finish the backlog, for as long as `drain_timeout` allows; then they stop
-after the message at hand; then consumers are closed, and last the socket and the segment, so that anybody can
-watch the whole of it.
+Stopping goes down the way of a message, so that nothing is put where nobody takes any more: producers begin nothing
+new; the enqueuer empties the source's buffer and ends; the workers finish the backlog, and producers what they are at,
+for as long as `drain_timeout` allows; then workers stop after the message at hand; then the socket and the segment are
+closed, so that anybody can watch the whole of it, and last the consumers.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import select
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -22,15 +21,17 @@ from pathlib import Path
 import glasshub_stats
 
 from .config import DEFAULT, Config
+from .crew import Background, Crew, Member
 from .dispatch import SHAPES, Shape, Station
 from .enqueuer import Enqueuer
 from .errors import ConfigError, HubError, NoConsumerError
 from .logs import reopen
-from .roster import Member, Roster
+from .roster import Roster
 from .routing import Router
 from .sources import Source
 from .stats import ConsumerRow, SegmentWriter, claimed
 from .statsserver import StatsServer
+from .wakeup import Wakeup
 
 logger = logging.getLogger(__name__)
 
@@ -73,29 +74,22 @@ class Hub:
         self._is_stopping = False
         self._is_aborting = False
         self._is_reopening = False
-        # A signal handler must not touch a lock that the thread it interrupts may hold, as that of threading.Event:
-        # it raises a flag, and a byte in a socket ends the main thread's sleep.
-        self._bed, self._alarm = socket.socketpair()
-        self._alarm.setblocking(False)
+        self._wakeup = Wakeup()
 
     def request_stop(self) -> None:
         """Have `run` stop receiving, drain, and return. Threads: any; signal handlers too."""
         self._is_stopping = True
-        self._wake()
+        self._wakeup.ring()
 
     def request_abort(self) -> None:
         """Have `run` return without draining. Threads: any; signal handlers too."""
         self._is_stopping = self._is_aborting = True
-        self._wake()
+        self._wakeup.ring()
 
     def request_reopen(self) -> None:
         """Have the log files opened anew. Threads: any; signal handlers too."""
         self._is_reopening = True
-        self._wake()
-
-    def _wake(self) -> None:
-        with contextlib.suppress(OSError):  # full: it is awake already; closed: it has returned
-            self._alarm.send(b"!")
+        self._wakeup.ring()
 
     def run(self, on_ready: Callable[[], None] = lambda: None) -> list[Left]:
         """Run until somebody requests a stop.
@@ -110,21 +104,17 @@ class Hub:
             HubError: The hub cannot start, or one of its threads died.
         """
         sys.setswitchinterval(self._config.hub.switch_interval)
-        with claimed(self.segment_path.parent, self._config.hub.name):
-            members = self._roster.build(self.request_stop)
-            running = [member for member in members if member.consumer is not None]
+        with contextlib.closing(self._wakeup), claimed(self.segment_path.parent, self._config.hub.name):
+            crew = self._roster.build(self.request_stop)
             try:
-                if not running:
-                    raise NoConsumerError(_no_consumer(members))
-                return self._run(members, on_ready)
+                if crew.is_idle:
+                    raise NoConsumerError(_no_consumer(crew.members))
+                return self._run(crew, on_ready)
             finally:
-                for member in running:
-                    _close(member)
-                self._bed.close()
-                self._alarm.close()
+                crew.close()
 
-    def _run(self, members: list[Member], on_ready: Callable[[], None]) -> list[Left]:
-        segment = self._make_segment(members)
+    def _run(self, crew: Crew, on_ready: Callable[[], None]) -> list[Left]:
+        segment = self._make_segment(crew)
         server = StatsServer(
             self.socket_path,
             self.segment_path,
@@ -133,16 +123,24 @@ class Hub:
         )
         try:
             server.start()
-            stations = _stations(members, segment)
+            stations = _stations(crew.members, segment)
             shape = SHAPES[self._config.hub.shape](stations, segment)
-            router = Router([station.consumer.topics for station in stations], strict=self._config.zmq.strict)
-            enqueuer = Enqueuer(self._source, router, shape, segment.enqueuer)
+            enqueuer = Enqueuer(self._source, self._router(stations), shape, segment.enqueuer)
+            for index, station in enumerate(stations):
+                station.consumer.connect(shape.inlet(index), lambda: enqueuer.reroute(lambda: self._router(stations)))
+            background = crew.background(segment)
             shape.start()
             enqueuer.start()
             try:
-                self._watch(segment, shape, enqueuer, on_ready)
+                if self._is_open(enqueuer):
+                    crew.start()
+                    for thread in background:
+                        thread.start()
+                    segment.phase("running")
+                    on_ready()
+                self._watch(segment, shape, enqueuer)
             finally:
-                self._wind_down(segment, shape, enqueuer)
+                self._wind_down(segment, shape, enqueuer, [thread for thread in background if thread.is_alive()])
                 left = self._left()
             return left
         finally:
@@ -150,7 +148,10 @@ class Hub:
             segment.phase("stopped")
             segment.close()
 
-    def _make_segment(self, members: list[Member]) -> SegmentWriter:
+    def _router(self, stations: list[Station]) -> Router:
+        return Router([station.consumer.topics for station in stations], strict=self._config.zmq.strict)
+
+    def _make_segment(self, crew: Crew) -> SegmentWriter:
         workers_of = SHAPES[self._config.hub.shape].workers_of
         rows = [
             ConsumerRow(
@@ -158,11 +159,12 @@ class Hub:
                 workers=workers_of(member.section.workers) if member.consumer else 0,
                 initialized=member.consumer is not None,
             )
-            for member in members
+            for member in crew.members
         ]
         return SegmentWriter(
             self.segment_path,
             rows,
+            producers=[job.row for job in crew.jobs],
             name=self._config.hub.name,
             version=self._version,
             shape=self._config.hub.shape,
@@ -171,12 +173,14 @@ class Hub:
             group=self._config.stats.group,
         )
 
-    def _watch(self, segment: SegmentWriter, shape: Shape, enqueuer: Enqueuer, on_ready: Callable[[], None]) -> None:
-        """Beat until the hub is to stop, and see to it that everybody is alive."""
+    @staticmethod
+    def _is_open(enqueuer: Enqueuer) -> bool:
+        """Wait until the source is open; False when it could not be opened."""
         enqueuer.opened.wait()
-        if enqueuer.error is None:
-            segment.phase("running")
-            on_ready()
+        return enqueuer.error is None
+
+    def _watch(self, segment: SegmentWriter, shape: Shape, enqueuer: Enqueuer) -> None:
+        """Beat until the hub is to stop, and see to it that everybody is alive."""
         while not self._is_stopping and enqueuer.error is None:
             self._sleep()
             segment.beat()
@@ -190,17 +194,21 @@ class Hub:
 
     def _sleep(self) -> None:
         """Wait for the next beat, or for a request."""
-        if select.select([self._bed], [], [], _BEAT)[0]:
-            self._bed.recv(64)
+        if select.select([self._wakeup], [], [], _BEAT)[0]:
+            self._wakeup.clear()
         if self._is_reopening:
             self._is_reopening = False
             reopen()
             logger.info("log files reopened")
 
-    def _wind_down(self, segment: SegmentWriter, shape: Shape, enqueuer: Enqueuer) -> None:
+    def _wind_down(
+        self, segment: SegmentWriter, shape: Shape, enqueuer: Enqueuer, background: list[Background]
+    ) -> None:
         segment.phase("draining")
         segment.beat()
         deadline = time.monotonic() + self._config.hub.drain_timeout
+        for thread in background:
+            thread.stop()
         enqueuer.stop()
         enqueuer.join(_GRACE)
         while enqueuer.is_alive() and self._may_wait(deadline):
@@ -209,9 +217,19 @@ class Hub:
         shape.close()
         while self._may_wait(deadline) and not shape.join(min(_BEAT, max(deadline - time.monotonic(), 0))):
             segment.beat()
+        for thread in background:
+            self._await(thread, segment, deadline)
         shape.stop()
         shape.join(0 if self._is_aborting else _GRACE)
         segment.beat()
+
+    def _await(self, thread: Background, segment: SegmentWriter, deadline: float) -> None:
+        thread.join(0 if self._is_aborting else _GRACE)
+        while thread.is_alive() and thread.is_awaited and self._may_wait(deadline):
+            thread.join(_BEAT)
+            segment.beat()
+        if thread.is_alive():
+            logger.warning("left undone: %s is still at work", thread.name)
 
     def _may_wait(self, deadline: float) -> bool:
         return not self._is_aborting and time.monotonic() < deadline
@@ -239,6 +257,7 @@ def _stations(members: list[Member], segment: SegmentWriter) -> list[Station]:
             member.name,
             member.consumer,
             segment.consumers[index],
+            segment.injections[index],
             segment.workers[index],
             group=member.section.group,
         )
@@ -254,11 +273,3 @@ def _no_consumer(members: list[Member]) -> str:
             "or install a package that declares one"
         )
     return f"none of the {len(members)} consumers could be started, see the log above"
-
-
-def _close(member: Member) -> None:
-    assert member.consumer is not None
-    try:
-        member.consumer.close()
-    except (Exception, SystemExit):
-        logger.exception("%s: close() failed", member.name)

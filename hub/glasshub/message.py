@@ -83,12 +83,12 @@ def decode(frame: Frame) -> Message:
         MessageError: The body is not JSON in UTF-8.
     """
     try:
-        return Message(frame.topic.decode("utf-8"), _decode_json(frame.body.decode("utf-8")))
+        return Message(frame.topic.decode("utf-8"), decode_json(frame.body.decode("utf-8")))
     except (ValueError, RecursionError) as error:
         raise MessageError(f"the body of {frame.topic!r} ({len(frame.body)} bytes) is not JSON: {error}") from None
 
 
-def _decode_json(text: str) -> Any:
+def decode_json(text: str) -> Any:
     """`json.loads`, a tenth faster for what publishers send: without white space around it."""
     try:
         body, end = _raw_decode(text)

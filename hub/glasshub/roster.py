@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Which consumers the hub runs: finding their classes and building them.
+"""Which consumers and producers the hub runs: finding their classes and building them.
 
 One that cannot be found or built stops only itself: it stays in the roster as not initialized, so that the stats
 show it.
@@ -7,62 +7,72 @@ show it.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib
 import itertools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from .compat.consumers import MokshaConsumer
 from .compat.fedmsg_config import FedmsgConfigFiles
-from .compat.moksha import MokshaHub, is_moksha_consumer, require_moksha
+from .compat.libraries import blame_libraries, require_moksha
+from .compat.moksha import is_moksha_consumer, is_moksha_producer
+from .compat.site import MONITORING, FedmsgSite
 from .config import Config, ConsumerSection
 from .consumer import BoundConsumer, Consumer, NativeConsumer
-from .errors import ConfigError
+from .crew import Crew, Job, Member
+from .errors import ConfigError, MissingLibraryError
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 NATIVE_GROUP = "glasshub.consumers"
 MOKSHA_GROUP = "moksha.consumer"
-
-
-@dataclass(frozen=True)
-class Member:
-    """A consumer of the roster.
-
-    Attributes:
-        name: Its name.
-        section: Its configuration.
-        consumer: The consumer; None when it could not be built, or is disabled.
-    """
-
-    name: str
-    section: ConsumerSection
-    consumer: BoundConsumer | None
+PRODUCER_GROUPS = ("moksha.producer", "moksha.stream")
 
 
 class Roster:
-    """Finds and builds the consumers of a configuration. Threads: main thread only."""
+    """Finds and builds the consumers and producers of a configuration. Threads: main thread only."""
 
-    def __init__(self, config: Config, *, only: Sequence[str] = ()) -> None:
-        """Take the configuration, and the locations (module:Class) that were named on the command line."""
-        self._config = config
-        self._only = only
-        self._moksha: MokshaHub | None = None
-
-    def build(self, stop: Callable[[], None]) -> list[Member]:
-        """Build them all.
+    def __init__(
+        self,
+        config: Config,
+        fedmsg: FedmsgConfigFiles | None = None,
+        *,
+        only: Sequence[str] = (),
+        producers: Sequence[str] | None = None,
+    ) -> None:
+        """Take the configuration, and the locations (module:Class) that were named on the command line.
 
         Args:
-            stop: What a consumer calls that wants the hub to stop.
+            config: The configuration.
+            fedmsg: fedmsg's; None if there is none.
+            only: Consumers that run instead of all others.
+            producers: Producers that run instead of those that installed packages declare; None names none.
+        """
+        self._config = config
+        self._fedmsg = fedmsg
+        self._only = only
+        self._producers = producers
+        self._site: FedmsgSite | None = None
+
+    def build(self, stop: Callable[[], None]) -> Crew:
+        """Build them all, consumers first.
+
+        Args:
+            stop: What one of them calls that wants the hub to stop; threads: any.
 
         Raises:
             HubError: fedmsg's configuration or packages are not usable.
         """
-        return [Member(name, section, self._built(name, section, stop)) for name, section in self._wanted()]
+        members = [Member(name, section, self._built(name, section, stop)) for name, section in self._wanted()]
+        if self._fedmsg is not None and not members:
+            require_moksha()  # where fedmsg is missing, no package of its consumers is to be expected either
+        return Crew([self._with_workers(member) for member in members], list(self._jobs(stop)), self._site)
 
     def _wanted(self) -> Iterator[tuple[str, ConsumerSection]]:
         names: set[str] = set()
@@ -86,61 +96,84 @@ class Roster:
 
     def _declared(self) -> list[str]:
         """The consumers that installed packages declare, and no section configures; each once."""
+        groups = [NATIVE_GROUP, *([MOKSHA_GROUP] if self._fedmsg is not None else [])]
+        configured = {section.location for section in self._config.consumers.values()}
+        return [location for location in self._locations(groups) if location not in configured]
+
+    def _locations(self, groups: Iterable[str]) -> list[str]:
         if not self._config.hub.entry_points:
             return []
-        groups = [NATIVE_GROUP, *([MOKSHA_GROUP] if self._config.fedmsg.config else [])]
-        declared = dict.fromkeys(_location(point) for group in groups for point in _of_group(group))
-        configured = {section.location for section in self._config.consumers.values()}
-        return [location for location in declared if location not in configured]
+        return list(dict.fromkeys(_location(point) for group in groups for point in _of_group(group)))
 
     def _built(self, name: str, section: ConsumerSection, stop: Callable[[], None]) -> BoundConsumer | None:
-        try:
-            cls = _loaded(section.location)
-        except ImportError as error:
-            logger.error("%s: cannot load %s: %s", name, section.location, error)
-            return None
-        except (Exception, SystemExit):
-            logger.exception("%s: importing %s failed", name, section.location)
-            return None
-        construct = self._constructor(cls, section, stop)
-        if construct is None:
-            logger.error("%s: %r is neither a glasshub.Consumer nor a consumer of fedmsg or Moksha", name, cls)
-            return None
-        try:
-            consumer = construct()
-        except (Exception, SystemExit):
-            logger.exception("%s: its constructor failed: it will not run", name)
-            return None
-        if consumer is None:
-            logger.info("%s is disabled by its own configuration", name)
-        elif not consumer.topics:
-            logger.error("%s subscribes to no topic: it will not run", name)
-            return None
-        return consumer
-
-    def _constructor(
-        self, cls: Any, section: ConsumerSection, stop: Callable[[], None]
-    ) -> Callable[[], BoundConsumer | None] | None:
-        """What builds a consumer of this class; None if it is no consumer. Errors of ours are raised here."""
-        if isinstance(cls, type) and issubclass(cls, Consumer):
-            return lambda: NativeConsumer(cls(section.settings), section.topics)
-        if isinstance(cls, type) and is_moksha_consumer(cls):
-            if section.topics:
-                raise ConfigError(f"{section.location}: a consumer of fedmsg sets its topics itself")
-            return functools.partial(self._moksha_hub(stop).build, cls)
+        construct = self._constructor(name, section, stop)
+        consumer = _constructed(name, construct) if construct is not None else None
+        if consumer is None or consumer.topics or not isinstance(consumer, NativeConsumer):
+            return consumer  # one of Moksha's may subscribe later, or live on what a producer brings it
+        logger.error("%s subscribes to no topic: it will not run", name)
         return None
 
-    def _moksha_hub(self, stop: Callable[[], None]) -> MokshaHub:
-        if self._moksha is None:
-            require_moksha()
-            path = self._config.fedmsg.config
-            if not path:
+    def _constructor(
+        self, name: str, section: ConsumerSection, stop: Callable[[], None]
+    ) -> Callable[[], BoundConsumer | None] | None:
+        """What builds the consumer; None if there is no such class, said in the log. Errors of ours are raised here."""
+        cls = _class_for(name, section.location)
+        if cls is None:
+            return None
+        if issubclass(cls, Consumer):
+            return lambda: NativeConsumer(cls(section.settings), section.topics)
+        if is_moksha_consumer(cls):
+            if section.topics:
+                raise ConfigError(f"{section.location}: a consumer of fedmsg sets its topics itself")
+            return functools.partial(self._fedmsg_site(stop).consumer, cls)
+        logger.error("%s: %r is neither a glasshub.Consumer nor a consumer of fedmsg or Moksha", name, cls)
+        return None
+
+    def _jobs(self, stop: Callable[[], None]) -> Iterator[Job]:
+        """The producers; before them the one for monitoring, where anything of fedmsg's runs at all."""
+        locations = self._producer_locations()
+        if not locations and self._site is None:
+            return
+        monitoring = self._fedmsg_site(stop).monitoring()
+        if monitoring is not None:
+            yield Job(_class_name(MONITORING), monitoring)
+        names = {_class_name(MONITORING)}
+        for location in dict.fromkeys(locations):
+            if location != MONITORING:
+                name = _unused(_class_name(location), location, names)
+                yield Job(name, self._built_producer(name, location, stop))
+
+    def _producer_locations(self) -> Sequence[str]:
+        if self._producers is not None:
+            return self._producers
+        return self._locations(PRODUCER_GROUPS) if self._fedmsg is not None else []
+
+    def _built_producer(self, name: str, location: str, stop: Callable[[], None]) -> Any:
+        cls = _class_for(name, location)
+        if cls is None:
+            return None
+        if not is_moksha_producer(cls):
+            logger.error("%s: %r is no producer of Moksha", name, cls)
+            return None
+        return _constructed(name, functools.partial(self._fedmsg_site(stop).producer, cls))
+
+    def _with_workers(self, member: Member) -> Member:
+        """Moksha's consumers have as many workers as Moksha's configuration says, unless they have their own."""
+        workers = self._config.fedmsg.workers_per_consumer
+        is_own = f"consumers.{member.name}.workers" in self._config.origins
+        if not isinstance(member.consumer, MokshaConsumer) or is_own or member.section.group:
+            return member
+        return dataclasses.replace(member, section=dataclasses.replace(member.section, workers=workers))
+
+    def _fedmsg_site(self, stop: Callable[[], None]) -> FedmsgSite:
+        if self._site is None:
+            if self._fedmsg is None:
                 raise ConfigError(
-                    "consumers of fedmsg need fedmsg's configuration: name it with --fedmsg-config /etc/fedmsg.d"
+                    "consumers and producers of fedmsg need its configuration: name it with "
+                    "--fedmsg-config /etc/fedmsg.d"
                 )
-            config = FedmsgConfigFiles(Path(path)).hub_config()
-            self._moksha = MokshaHub(config, strict=self._config.zmq.strict, stop=stop)
-        return self._moksha
+            self._site = FedmsgSite(self._config, self._fedmsg, stop)
+        return self._site
 
 
 def _location(point: EntryPoint) -> str:
@@ -152,16 +185,38 @@ def _class_name(location: str) -> str:
     return location.rpartition(":")[2]
 
 
-def _loaded(location: str) -> Any:
-    """The class at that location.
+def _class_for(name: str, location: str) -> type | None:
+    """The class at that location; None, said in the log, when there is none.
 
     Raises:
-        ImportError: It is none, or there is none.
+        MissingLibraryError: It is one of fedmsg's, of which none can be loaded here.
+    """
+    try:
+        cls = _loaded(location)
+    except ImportError as error:
+        blame_libraries(error)
+        logger.error("%s: cannot load %s: %s", name, location, error)
+        return None
+    except (Exception, SystemExit) as error:
+        blame_libraries(error)
+        logger.exception("%s: importing %s failed", name, location)
+        return None
+    if not isinstance(cls, type):
+        logger.error("%s: %s is no class", name, location)
+        return None
+    return cls
+
+
+def _loaded(location: str) -> Any:
+    """What is at that location.
+
+    Raises:
+        ImportError: There is nothing.
         Exception: Importing its module did.
     """
     module_name, colon, name = location.partition(":")
     if not (module_name and colon and name):
-        raise ImportError("a consumer is named as module:Class")
+        raise ImportError("a consumer or producer is named as module:Class")
     found = importlib.import_module(module_name)
     try:
         return functools.reduce(getattr, name.split("."), found)
@@ -169,8 +224,23 @@ def _loaded(location: str) -> Any:
         raise ImportError(f"module {module_name!r} has no {name!r}") from None
 
 
+def _constructed(name: str, construct: Callable[[], T | None]) -> T | None:
+    """What was built; None, said in the log, when it could not be or is disabled."""
+    try:
+        built = construct()
+    except MissingLibraryError as error:
+        logger.error("%s: %s: it will not run", name, error)
+        return None
+    except (Exception, SystemExit):
+        logger.exception("%s: its constructor failed: it will not run", name)
+        return None
+    if built is None:
+        logger.info("%s is disabled by its own configuration", name)
+    return built
+
+
 def _unused(name: str, location: str, names: set[str]) -> str:
-    """That name; or the whole location if another consumer has it already, with a number if that is taken, too."""
+    """That name; or the whole location if another one has it already, with a number if that is taken, too."""
     dotted = location.replace(":", ".")
     numbered = (f"{dotted}-{number}" for number in itertools.count(2))
     unused = next(candidate for candidate in itertools.chain([name, dotted], numbered) if candidate not in names)

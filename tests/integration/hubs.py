@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,13 @@ class Bus:
             assert self._socket.poll(int(DEADLINE * 1000)), "no hub has subscribed"
             said = self._socket.recv()
 
+    def wait_for_unsubscription(self) -> None:
+        """Wait until a hub wants less than before."""
+        said = b""
+        while not said.startswith(b"\0"):
+            assert self._socket.poll(int(DEADLINE * 1000)), "no hub has unsubscribed"
+            said = self._socket.recv()
+
     def publish(self, topic: str, body: Any) -> None:
         """Publish one message."""
         self.send(topic.encode(), json.dumps(body).encode())
@@ -76,19 +83,34 @@ class Bus:
 class HubProcess:
     """`glasshub run` in a process of its own."""
 
-    def __init__(self, directory: Path, bus: Bus, arguments: Sequence[str], *, toml: str = "", name: str = "h") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        bus: Bus | None,
+        arguments: Sequence[str],
+        *,
+        toml: str = "",
+        name: str = "h",
+        python: Path = Path(sys.executable),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.directory = directory
         self.segment = directory / f"{name}.stats"
         self.socket = directory / f"{name}.sock"
         self.log = directory / f"{name}.log"
         config = directory / f"{name}.toml"
         config.write_text(toml, encoding="utf-8")
-        command = [sys.executable, "-m", "glasshub", "run", "--name", name, "--config", str(config)]
-        command += ["--zmq", bus.endpoint, "--stats-dir", str(directory), *arguments]
+        command = [str(python), "-m", "glasshub", "run", "--name", name, "--config", str(config), "--no-discover"]
+        command += ["--zmq", bus.endpoint] if bus is not None else []
+        command += ["--stats-dir", str(directory), *arguments]
         path = os.pathsep.join(str(ROOT / part) for part in ("hub", "collectd_plugin", "."))
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command, stdout=log, stderr=log, cwd=directory, env={**os.environ, "PYTHONPATH": path}
+                command,
+                stdout=log,
+                stderr=log,
+                cwd=directory,
+                env={**os.environ, "PYTHONPATH": path, **(environment or {})},
             )
 
     def snapshot(self) -> Snapshot:
@@ -154,12 +176,13 @@ def bus_in(directory: Path, name: str = "bus") -> Iterator[Bus]:
 
 
 @contextmanager
-def hub_on(bus: Bus, directory: Path, *arguments: str, toml: str = "", name: str = "h") -> Iterator[HubProcess]:
-    """A hub that has subscribed to the bus, for as long as the context lasts."""
+def hub_on(bus: Bus | None, directory: Path, *arguments: str, toml: str = "", name: str = "h") -> Iterator[HubProcess]:
+    """A hub that has subscribed to the bus if there is one, for as long as the context lasts."""
     hub = HubProcess(directory, bus, arguments, toml=toml, name=name)
     try:
         hub.wait_until_running()
-        bus.wait()
+        if bus is not None:
+            bus.wait()
         yield hub
     finally:
         hub.close()

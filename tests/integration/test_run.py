@@ -261,7 +261,8 @@ def test_a_message_that_takes_long_shows_as_in_flight_with_its_age(tmp_path: Pat
         )
 
     consumer = snapshot.consumers[0]
-    assert (consumer.in_flight, consumer.backlog, consumer.watermark) == (1, 2, 3)
+    assert (consumer.in_flight, consumer.backlog) == (1, 2)
+    assert consumer.watermark in (2, 3)  # the worker may have taken the first one before the others came
 
 
 def test_consumers_of_one_group_never_run_at_the_same_time(tmp_path: Path, bus: Bus) -> None:

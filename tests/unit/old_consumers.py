@@ -101,7 +101,7 @@ class TwoCallbacks(Old):
     """Subscribes by hand, too, and not always with success.
 
     Attributes:
-        answer: What its second callback says.
+        answer: What its second callback says, or raises.
     """
 
     answer: ClassVar[Any] = True
@@ -115,6 +115,8 @@ class TwoCallbacks(Old):
     def also(self, message: Any) -> Any:
         """The second callback."""
         self.calls.append(message)
+        if isinstance(self.answer, Exception):
+            raise self.answer
         return self.answer
 
 
@@ -144,3 +146,112 @@ class Unfinished(Plain):
 
     def __init__(self, hub: Any) -> None:
         """Do nothing, as some do that are disabled by their own rules."""
+
+
+class Counting(Old):
+    """Counts what Moksha calls, and raises where it is told to.
+
+    Attributes:
+        raises: Names of its methods that raise.
+    """
+
+    raises: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, hub: Any) -> None:
+        """Register."""
+        self.called: list[str] = []
+        super().__init__(hub)
+
+    def _note(self, name: str) -> None:
+        self.called.append(name)
+        if name in self.raises:
+            raise RuntimeError(f"{name} has failed")
+
+    def validate(self, message: Any) -> None:
+        """Count."""
+        self._note("validate")
+        super().validate(message)
+
+    def pre_consume(self, message: Any) -> None:
+        """Count."""
+        self._note("pre_consume")
+
+    def consume(self, message: Any) -> None:
+        """Count."""
+        self._note("consume")
+
+    def post_consume(self, message: Any) -> None:
+        """Count."""
+        self._note("post_consume")
+
+
+class OwnConsume(Old):
+    """Has a way of its own with what it is handed, as the consumers in fedmsg's tests have."""
+
+    def _consume(self, message: Any) -> bool:
+        self.seen.append(("own way", message["body"]["msg"]))
+        return True
+
+
+class OwnWork(Old):
+    """Has a way of its own to work."""
+
+    def _do_work(self, message: Any) -> bool:
+        self.seen.append(("own way", message))
+        return True
+
+
+class Replaying(Old):
+    """Wants fedmsg to ask for what was missed."""
+
+    replay_name = "old.example"
+
+
+class Picky(Plain):
+    """Refuses what it does not like, as Moksha means it."""
+
+    def validate(self, message: Any) -> None:
+        """Refuse all but lists."""
+        if not isinstance(message["body"], list):
+            raise ValueError("not a list")  # noqa: TRY004  # as they do
+
+
+class LateTopic(Old):
+    """Sets its topic after it has registered."""
+
+    topic = "org.early"
+
+    def __init__(self, hub: Any) -> None:
+        """Register, then change its mind."""
+        super().__init__(hub)
+        self.topic = "org.late"
+
+
+class Asking(Old):
+    """Does with the hub what the message says."""
+
+    def __init__(self, hub: Any) -> None:
+        """Register."""
+        self.others: list[Any] = []
+        super().__init__(hub)
+
+    def consume(self, message: Any) -> None:
+        """Do it."""
+        command = message["body"]["msg"]
+        if command == "subscribe":
+            self.hub.subscribe("com.", self.other)
+        elif command == "subscribe a closure":
+
+            def closure(one: Any) -> bool:
+                return self.other(one)
+
+            self.hub.subscribe("com.", closure)
+        elif command == "unsubscribe":
+            self.hub.unsubscribe(self.other)
+        elif command == "stop":
+            self.hub.stop()
+
+    def other(self, message: Any) -> bool:
+        """Remember."""
+        self.others.append(message)
+        return True

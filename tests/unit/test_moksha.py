@@ -8,17 +8,22 @@ import sys
 import threading
 from typing import Any
 
+import moksha.hub
+import moksha.hub.hub
 import pytest
 from fedmsg.consumers import FedmsgConsumer
 from fedmsg.consumers.dummy import DummyConsumer
 
-from glasshub.compat.moksha import BusMessage, MokshaConsumer, MokshaHub, is_moksha_consumer, require_moksha
+from glasshub.compat.consumers import BusMessage, MokshaConsumer
+from glasshub.compat.moksha import MokshaHub, install, is_moksha_consumer, require_moksha
 from glasshub.consumer import Consumer
 from glasshub.errors import HubError, MessageError
+from glasshub.message import Frame
 from glasshub.stats import Outcome
 
 from ..fakes import frame
 from . import old_consumers as old
+from .inlets import ListInlet
 
 BODY = '{"topic": "org.old", "msg": {"user": "ralph"}, "msg_id": "2014-1"}'
 DECODED = {"topic": "org.old", "msg": {"user": "ralph"}, "msg_id": "2014-1"}
@@ -32,7 +37,7 @@ def built(cls: type, *, strict: bool = False, **more: Any) -> tuple[MokshaConsum
     """The consumer as the hub sees it, and as its author does."""
     bound = hub(strict=strict, **more).build(cls)
     assert bound is not None
-    return bound, bound._consumer
+    return bound, bound.author
 
 
 def test_consumers_of_fedmsg_and_moksha_are_told_from_others() -> None:
@@ -66,7 +71,9 @@ def test_a_consumer_that_raises_has_failed(caplog: pytest.LogCaptureFixture) -> 
 def test_a_message_that_fedmsgs_validation_refuses_is_invalid() -> None:
     bound, consumer = built(old.Signed)
 
-    assert bound.handle(frame(BODY, topic=b"org.old.not.that.of.the.body")) is Outcome.INVALID
+    with pytest.raises(MessageError, match=r"its validation refuses it: RuntimeWarning.*mismatch"):
+        bound.handle(frame(BODY, topic=b"org.old.not.that.of.the.body"))
+
     assert consumer.seen == []
 
 
@@ -138,13 +145,15 @@ def test_a_message_that_several_topics_match_is_consumed_once(topic: bytes) -> N
     assert len(consumer.seen) == 1
 
 
-def test_with_strict_a_topic_is_the_whole_topic() -> None:
-    bound, consumer = built(old.Several, strict=True)
+@pytest.mark.parametrize(("strict", "calls"), [(False, ["org.", "org.a"]), (True, ["org."])])
+def test_with_strict_a_topic_is_the_whole_topic(strict: bool, calls: list[str]) -> None:
+    """The router sees to it for the consumer, and the consumer for each of several callbacks."""
+    bound, consumer = built(old.TwoCallbacks, strict=strict)
 
-    for topic in (b"org.a.b", b"org.a.b.c", b"com.c", b"org.a.", b"org.a.x"):
-        bound.handle(frame(BODY, topic=topic))
+    for topic in calls:
+        bound.handle(frame(BODY, topic=topic.encode()))
 
-    assert [message["topic"] for message in consumer.seen] == ["org.a.b", "com.c", "org.a."]
+    assert [message.topic for message in consumer.calls] == calls
 
 
 @pytest.mark.parametrize(
@@ -193,7 +202,7 @@ def test_the_hub_lists_the_consumers_that_are_up() -> None:
 
     bound = [one.build(old.Old), one.build(old.OldTwin), one.build(old.Plain)]
 
-    assert one.consumers == [each._consumer for each in bound if each is not None]
+    assert one.consumers == [each.author for each in bound if each is not None]
     assert [type(consumer) for consumer in one.consumers] == [old.Old, old.Plain]
 
 
@@ -208,7 +217,7 @@ def test_consumers_of_one_hub_keep_their_topics_apart() -> None:
     assert third is not None
     assert (first.topics, second.topics, third.topics) == (("org.old",), ("org.old",), ("org.a.*", "org.a.b", "com.c"))
     second.handle(frame(BODY, topic=b"org.old"))
-    assert (first._consumer.seen, len(second._consumer.seen)) == ([], 1)
+    assert (first.author.seen, len(second.author.seen)) == ([], 1)
 
 
 @pytest.mark.parametrize(
@@ -260,20 +269,23 @@ def test_a_consumer_that_stops_closes_nothing_of_ours() -> None:
 
 def test_a_callback_can_be_unsubscribed_and_one_that_never_was_too() -> None:
     one = hub()
-    one.subscribe("org.a", print)
-    one.subscribe("org.b", print)
+    bound = one.build(old.TwoCallbacks)
+    assert bound is not None
+    also = bound.author.also
+    one.subscribe("org.b", also)
 
-    one.unsubscribe(print)
+    one.unsubscribe(also)
     one.unsubscribe(len)
 
-    assert all(print not in callbacks for callbacks in one.topics.values())
+    assert all(also not in callbacks for callbacks in one.topics.values())
+    assert bound.topics == ("org.old",)
 
 
 def test_what_moksha_logs_of_a_message_can_be_logged(caplog: pytest.LogCaptureFixture) -> None:
     """It logs the whole message when it fails."""
     caplog.set_level(logging.DEBUG)
     bound, _ = built(old.Undecoded)
-    bound._consumer.consume = old.Failing.consume.__get__(bound._consumer)
+    bound.author.consume = old.Failing.consume.__get__(bound.author)
 
     assert bound.handle(frame('"\x7f %s 🐍"', topic=b"org.old")) is Outcome.FAILED
     assert r"""<BusMessage topic='org.old' body='"\x7f %s 🐍"'>""" in caplog.text
@@ -290,3 +302,104 @@ def test_fedmsg_that_cannot_be_imported_is_an_error_that_says_what_to_install(
 
     with pytest.raises(HubError, match=r"^consumers of fedmsg cannot be loaded: .*: install fedmsg\[consumers\], and "):
         require_moksha()
+
+
+def test_topics_of_the_hub_reflect_those_that_a_consumer_sets_after_it_has_subscribed() -> None:
+    """Moksha notes them, and on zeromq delivers none of them; so do we."""
+    one = hub()
+
+    bound = one.build(old.LateTopic)
+
+    assert bound is not None
+    assert list(one.topics) == ["org.early", "org.late"]
+    assert bound.topics == ("org.early",)
+
+
+def command(text: str, topic: bytes = b"org.old") -> Frame:
+    return frame(f'{{"topic": "{topic.decode()}", "msg": "{text}"}}', topic=topic)
+
+
+def test_a_consumer_may_subscribe_and_unsubscribe_while_it_works() -> None:
+    bound, consumer = built(old.Asking)
+    changes: list[tuple[str, ...]] = []
+    bound.connect(ListInlet(), lambda: changes.append(bound.topics))
+
+    bound.handle(command("subscribe"))
+    assert bound.handle(command("", b"com.x")) is Outcome.PROCESSED
+    assert bound.handle(command("", b"org.old")) is Outcome.PROCESSED
+    bound.handle(command("unsubscribe"))
+
+    assert [message.topic for message in consumer.others] == ["com.x"]
+    assert changes == [("org.old", "com."), ("org.old",)]
+
+
+def test_what_is_no_method_belongs_to_the_consumer_that_is_at_work() -> None:
+    bound, consumer = built(old.Asking)
+
+    bound.handle(command("subscribe a closure"))
+    bound.handle(command("", b"com.x"))
+
+    assert [message.topic for message in consumer.others] == ["com.x"]
+
+
+def test_what_belongs_to_nobody_cannot_be_subscribed() -> None:
+    one = hub()
+    one.build(old.Old)
+
+    with pytest.raises(RuntimeError, match="no method of a consumer, and no consumer is at work here"):
+        one.subscribe("org.", print)
+
+    assert list(one.topics) == ["org.old"]
+
+
+@pytest.mark.parametrize("how", ["stop", "close"])
+def test_a_consumer_may_have_the_hub_stop(how: str) -> None:
+    """Moksha's CentralMokshaHub has one method of two names."""
+    stops: list[str] = []
+    one = MokshaHub(dict(old.CONFIG), strict=False, stop=lambda: stops.append("stop"))
+    bound = one.build(old.Asking)
+    assert bound is not None
+
+    getattr(bound.author.hub, how)()
+
+    assert stops == ["stop"]
+
+
+def test_moksha_finds_the_hub_where_it_would_find_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (moksha.hub, moksha.hub.hub):
+        monkeypatch.setattr(module, "_hub", None, raising=False)
+    one = hub()
+
+    install(one)
+
+    assert moksha.hub._hub is moksha.hub.hub._hub is one
+
+
+@pytest.mark.parametrize(
+    ("topic", "message", "jsonify", "sent"),
+    [
+        ("org.a", {"b": [1]}, True, [(b"org.a", b'{"b": [1]}')]),
+        (b"org.a", "\xe9", True, [(b"org.a", b'"\\u00e9"')]),
+        (["org.a", "org.b"], "\xe9", False, [(b"org.a", b"\xc3\xa9"), (b"org.b", b"\xc3\xa9")]),
+        ("org.\xe9", b"\xff", False, [(b"org.\xc3\xa9", b"\xff")]),
+    ],
+)
+def test_messages_are_sent_as_moksha_sends_them(
+    topic: Any, message: Any, jsonify: bool, sent: list[tuple[bytes, bytes]]
+) -> None:
+    found: list[tuple[bytes, bytes]] = []
+    one = MokshaHub({}, strict=False, stop=lambda: None, send=lambda *parts: found.append(parts))
+
+    one.send_message(topic, message, jsonify)
+
+    assert found == sent
+
+
+def test_a_message_that_nobody_can_get_is_said_once_to_the_operator(caplog: pytest.LogCaptureFixture) -> None:
+    one = hub()
+
+    for _ in range(100):
+        one.send_message("org.a", {})
+
+    (record,) = caplog.records
+    assert "reaches nobody: set zmq_publish_endpoints" in record.getMessage()

@@ -6,22 +6,26 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 
+from glasshub.compat.fedmsg_config import FedmsgConfigFiles
 from glasshub.config import Config, ConsumerSection, FedmsgSection, HubSection
 from glasshub.consumer import Consumer
+from glasshub.crew import Job, Member
 from glasshub.errors import ConfigError, HubError, MessageError
 from glasshub.message import Message
-from glasshub.roster import MOKSHA_GROUP, NATIVE_GROUP, Member, Roster
+from glasshub.roster import MOKSHA_GROUP, NATIVE_GROUP, Roster
 from glasshub.stats import Outcome
 
 from ..fakes import frame
 
 #: Where the consumers written for fedmsg are.
 _OLD = f"{__package__}.old_consumers"
+_PRODUCERS = f"{__package__}.old_producers"
 
 #: Of what the hub finds by itself, nothing.
 _ALONE = HubSection(entry_points=False)
@@ -131,8 +135,13 @@ def here(cls: object) -> str:
     return f"{__name__}:{cls.__name__}"  # type: ignore[attr-defined]  # a class or a function
 
 
+def roster(config: Config, *only: str, producers: Sequence[str] | None = None) -> Roster:
+    paths = [Path(path) for path in config.fedmsg.config]
+    return Roster(config, FedmsgConfigFiles(*paths) if paths else None, only=only, producers=producers)
+
+
 def built(config: Config, *only: str) -> list[Member]:
-    return Roster(config, only=only).build(lambda: None)
+    return roster(config, *only).build(lambda: None).members
 
 
 def named(*only: str, **sections: ConsumerSection) -> list[Member]:
@@ -147,6 +156,12 @@ def configured(**sections: ConsumerSection | type) -> list[Member]:
         for name, section in sections.items()
     }
     return built(Config(hub=_ALONE, consumers=consumers))
+
+
+def author(member: Member) -> Any:
+    """The consumer as its author knows it."""
+    assert member.consumer is not None
+    return member.consumer.author
 
 
 def names(members: Sequence[Member]) -> list[str]:
@@ -201,9 +216,9 @@ def write_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wr
 def fedmsg_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FedmsgSection:
     """fedmsg's configuration, in which the consumers of this module are enabled."""
     monkeypatch.setenv("FEDMSG_CONFIG", "set again by the roster")
-    file = tmp_path / "fedmsg.py"
-    file.write_text("config = {'old.enabled': True}", encoding="utf-8")
-    return FedmsgSection(config=str(file))
+    file = tmp_path / "fedmsg-config.py"
+    file.write_text("config = {'old.enabled': True, 'validate_signatures': False}", encoding="utf-8")
+    return FedmsgSection(config=(str(file),))
 
 
 def test_a_consumer_of_the_command_line_has_its_classs_name() -> None:
@@ -334,10 +349,10 @@ def test_a_section_keeps_its_name_and_a_declared_consumer_of_that_name_gets_anot
     [
         ("no_such_module:A", "A: cannot load no_such_module:A: No module named 'no_such_module'"),
         (f"{__name__}:Nobody", f"Nobody: cannot load {__name__}:Nobody: module '{__name__}' has no 'Nobody'"),
-        ("Mailer", "Mailer: cannot load Mailer: a consumer is named as module:Class"),
-        (":Mailer", "Mailer: cannot load :Mailer: a consumer is named as module:Class"),
-        ("json:", ": cannot load json:: a consumer is named as module:Class"),
-        ("", ": cannot load : a consumer is named as module:Class"),
+        ("Mailer", "Mailer: cannot load Mailer: a consumer or producer is named as module:Class"),
+        (":Mailer", "Mailer: cannot load :Mailer: a consumer or producer is named as module:Class"),
+        ("json:", ": cannot load json:: a consumer or producer is named as module:Class"),
+        ("", ": cannot load : a consumer or producer is named as module:Class"),
     ],
 )
 def test_a_consumer_that_cannot_be_loaded_is_not_initialized_and_the_log_says_why(
@@ -386,14 +401,22 @@ def test_a_constructor_that_raises_stops_only_its_consumer(caplog: pytest.LogCap
     assert caplog.records[-1].exc_info is not None
 
 
-@pytest.mark.parametrize("thing", [NoConsumer, a_function])
-def test_what_is_no_consumer_is_not_initialized(caplog: pytest.LogCaptureFixture, thing: object) -> None:
+@pytest.mark.parametrize(
+    ("thing", "complaint"),
+    [
+        (NoConsumer, "is neither a glasshub.Consumer nor a consumer of fedmsg or Moksha"),
+        (a_function, "a_function is no class"),
+    ],
+)
+def test_what_is_no_consumer_is_not_initialized(
+    caplog: pytest.LogCaptureFixture, thing: object, complaint: str
+) -> None:
     broken, mailer = named(here(thing), here(Mailer))
 
     assert broken.consumer is None
     assert mailer.consumer is not None
     (line,) = said(caplog)
-    assert line.endswith("is neither a glasshub.Consumer nor a consumer of fedmsg or Moksha")
+    assert line.endswith(complaint)
 
 
 def test_a_string_for_topics_is_one_topic_and_not_one_for_each_letter() -> None:
@@ -438,13 +461,11 @@ def test_a_consumer_of_fedmsg_that_is_disabled_is_not_initialized_and_no_error(
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
-def test_a_consumer_of_fedmsg_without_a_topic_does_not_run(
-    caplog: pytest.LogCaptureFixture, fedmsg_config: FedmsgSection
-) -> None:
+def test_a_consumer_of_fedmsg_without_a_topic_runs(fedmsg_config: FedmsgSection) -> None:
+    """It may subscribe later, or live on what a producer puts into its queue."""
     members = built(Config(hub=_ALONE, fedmsg=fedmsg_config), f"{_OLD}:Topicless")
 
-    assert topics(members) == [None]
-    assert said(caplog) == ["Topicless subscribes to no topic: it will not run"]
+    assert topics(members) == [()]
 
 
 def test_a_consumer_of_fedmsg_that_was_built_handles_messages(fedmsg_config: FedmsgSection) -> None:
@@ -456,27 +477,27 @@ def test_a_consumer_of_fedmsg_that_was_built_handles_messages(fedmsg_config: Fed
 
 def test_a_consumer_of_fedmsg_can_stop_the_hub(fedmsg_config: FedmsgSection) -> None:
     stopped: list[str] = []
-    (member,) = Roster(Config(hub=_ALONE, fedmsg=fedmsg_config), only=[f"{_OLD}:Old"]).build(
-        lambda: stopped.append("yes")
-    )
+    crew = roster(Config(hub=_ALONE, fedmsg=fedmsg_config), f"{_OLD}:Old").build(lambda: stopped.append("yes"))
 
-    member.consumer._consumer.hub.stop()  # type: ignore[union-attr]  # it was built
+    author(crew.members[0]).hub.stop()
 
     assert stopped == ["yes"]
 
 
 def test_consumers_of_fedmsg_see_one_hub(fedmsg_config: FedmsgSection) -> None:
-    Path(fedmsg_config.config).write_text("config = {'old.enabled': True, 'twin.enabled': True}", encoding="utf-8")
+    Path(*fedmsg_config.config).write_text(
+        "config = {'old.enabled': True, 'twin.enabled': True, 'validate_signatures': False}", encoding="utf-8"
+    )
 
     members = built(Config(hub=_ALONE, fedmsg=fedmsg_config), f"{_OLD}:Old", f"{_OLD}:OldTwin")
 
-    first, second = (member.consumer._consumer for member in members)  # type: ignore[union-attr]  # both were built
+    first, second = map(author, members)
     assert first.hub is second.hub
     assert first.hub.consumers == [first, second]
 
 
 def test_a_consumer_of_fedmsg_wants_fedmsgs_configuration() -> None:
-    with pytest.raises(HubError, match=r"need fedmsg's configuration: name it with --fedmsg-config /etc/fedmsg\.d"):
+    with pytest.raises(HubError, match=r"need its configuration: name it with --fedmsg-config /etc/fedmsg\.d"):
         named(f"{_OLD}:Old")
 
 
@@ -532,3 +553,108 @@ def test_names_are_unique_whatever_sections_are_called(declare: Declare) -> None
     found = names(built(config))
 
     assert len(set(found)) == len(found) == 3
+
+
+def jobs(
+    config: Config, *only: str, producers: Sequence[str] | None = None, stop: Callable[[], None] = lambda: None
+) -> list[Job]:
+    crew = roster(config, *only, producers=producers).build(stop)
+    if crew.site is not None:
+        crew.site.close()
+    return crew.jobs
+
+
+def test_installed_packages_declare_producers_in_two_groups(declare: Declare, fedmsg_config: FedmsgSection) -> None:
+    declare(f"[moksha.producer]\nx = {_PRODUCERS}:Hourly\n[moksha.stream]\ny = {_PRODUCERS}:Stream\n")
+
+    found = jobs(Config(fedmsg=fedmsg_config))
+
+    assert {("Hourly", True), ("Stream", True)} <= {(job.name, job.is_up) for job in found}
+
+
+def test_mokshas_own_monitoring_is_not_run_beside_ours(declare: Declare, fedmsg_config: FedmsgSection) -> None:
+    declare("[moksha.producer]\nx = moksha.hub.monitoring:MonitoringProducer\n")
+
+    assert [job for job in jobs(Config(fedmsg=fedmsg_config)) if job.name == "MonitoringProducer"] == []
+
+
+def test_where_a_monitoring_socket_is_configured_ours_is_the_first_producer(
+    tmp_path: Path, fedmsg_config: FedmsgSection
+) -> None:
+    section = replace(fedmsg_config, monitoring_socket=f"ipc://{tmp_path}/socket")
+
+    found = jobs(Config(hub=_ALONE, fedmsg=section), producers=[f"{_PRODUCERS}:Hourly"])
+
+    assert [(job.name, job.row.frequency) for job in found] == [("MonitoringProducer", 5.0), ("Hourly", 3600.0)]
+
+
+def test_exactly_the_producers_of_the_command_line_run(declare: Declare, fedmsg_config: FedmsgSection) -> None:
+    declare(f"[moksha.producer]\nx = {_PRODUCERS}:Hourly\n")
+    config = Config(fedmsg=fedmsg_config)
+
+    assert [job.name for job in jobs(config, producers=[f"{_PRODUCERS}:Stream"])] == ["Stream"]
+    assert jobs(config, producers=[]) == []
+
+
+def test_without_fedmsgs_configuration_declared_producers_do_not_run(declare: Declare) -> None:
+    declare(f"[moksha.producer]\nx = {_PRODUCERS}:Hourly\n")
+
+    assert jobs(Config(), here(Mailer)) == []
+
+
+def test_consumers_are_complete_before_the_first_producer_is_built(fedmsg_config: FedmsgSection) -> None:
+    crew = roster(Config(hub=_ALONE, fedmsg=fedmsg_config), f"{_OLD}:Old", producers=[f"{_PRODUCERS}:Stream"]).build(
+        lambda: None
+    )
+
+    (job,) = crew.jobs
+    assert job.producer.found == [author(crew.members[0])]
+    assert job.producer.hub.producers == [job.producer]
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("Unbuildable", "Unbuildable: its constructor failed: it will not run"),
+        ("Nobody", f"Nobody: cannot load {_PRODUCERS}:Nobody: module '{_PRODUCERS}' has no 'Nobody'"),
+        ("timedelta", "timedelta: <class 'datetime.timedelta'> is no producer of Moksha"),
+    ],
+)
+def test_a_producer_that_cannot_run_stops_only_itself(
+    caplog: pytest.LogCaptureFixture, fedmsg_config: FedmsgSection, name: str, complaint: str
+) -> None:
+    found = jobs(Config(hub=_ALONE, fedmsg=fedmsg_config), producers=[f"{_PRODUCERS}:{name}", f"{_PRODUCERS}:Hourly"])
+
+    assert [(job.name, job.is_up) for job in found] == [(name, False), ("Hourly", True)]
+    assert said(caplog) == [complaint]
+
+
+def test_a_producer_that_its_configuration_disables_is_not_up(fedmsg_config: FedmsgSection) -> None:
+    (job,) = jobs(Config(hub=_ALONE, fedmsg=fedmsg_config), producers=[f"{_PRODUCERS}:Disabled"])
+
+    assert not job.is_up
+    assert job.row.frequency == 0
+
+
+def test_consumers_of_fedmsg_have_as_many_workers_as_moksha_says_unless_they_have_their_own(
+    fedmsg_config: FedmsgSection,
+) -> None:
+    sections = {
+        "plain": ConsumerSection(location=f"{_OLD}:Old"),
+        "own": ConsumerSection(location=f"{_OLD}:Old", workers=1),
+        "grouped": ConsumerSection(location=f"{_OLD}:Old", group="irc"),
+        "native": ConsumerSection(location=here(Mailer)),
+    }
+    config = Config(
+        hub=_ALONE,
+        fedmsg=replace(fedmsg_config, workers_per_consumer=3),
+        consumers=sections,
+        origins={"consumers.own.workers": "glasshub.toml"},
+    )
+
+    assert {member.name: member.section.workers for member in built(config)} == {
+        "plain": 3,
+        "own": 1,
+        "grouped": 1,
+        "native": 1,
+    }

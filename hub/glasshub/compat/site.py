@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What consumers and producers of fedmsg and Moksha need around them, made once for a process.
+
+A hub to subscribe to and to send through, Twisted's reactor, Moksha's monitoring socket, and the backlog that came
+before the start.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..config import Config
+from ..errors import PublishError
+from ..publisher import Publisher
+from ..stats import FetchSlots
+from . import producers
+from .consumers import MokshaConsumer
+from .datagrepper import BacklogThread, Datagrepper
+from .fedmsg_config import FedmsgConfigFiles
+from .libraries import require_moksha
+from .moksha import MokshaHub, install
+from .monitoring import MOST_HELD, MonitoringProducer
+from .reactor import ReactorThread
+from .status_files import Missed
+from .x509 import make_x509_usable, require_crypto
+
+logger = logging.getLogger(__name__)
+
+#: Moksha's own producer for its monitoring socket: ours takes its place.
+MONITORING = "moksha.hub.monitoring:MonitoringProducer"
+
+#: Seconds that the reactor's threads have to end.
+_GRACE = 2.0
+
+
+class FedmsgSite:
+    """The surroundings. Threads: main thread only, but for what is handed to consumers and producers."""
+
+    def __init__(self, config: Config, files: FedmsgConfigFiles, stop: Callable[[], None]) -> None:
+        """Make them; nothing is started.
+
+        Args:
+            config: The configuration.
+            files: fedmsg's.
+            stop: Has the hub stop; threads: any.
+
+        Raises:
+            HubError: fedmsg's configuration or packages are not usable.
+        """
+        require_moksha()
+        make_x509_usable()
+        self._config = config
+        self._stop = stop
+        self._fedmsg = files.hub_config(config.zmq)
+        if self._fedmsg["validate_signatures"]:
+            require_crypto(self._fedmsg)
+        self._publisher = _publisher(config)
+        self._monitor: Publisher | None = None
+        self._missed: list[Missed] = []
+        self._reactor: ReactorThread | None = None
+        self.hub = MokshaHub(
+            self._fedmsg,
+            strict=config.zmq.strict,
+            stop=stop,
+            send=self._publisher.publish if self._publisher is not None else None,
+        )
+        install(self.hub)
+
+    def consumer(self, cls: type) -> MokshaConsumer | None:
+        """Build a consumer; None when its configuration leaves it disabled.
+
+        Raises:
+            HubError: It checks signatures, and nothing to check them with is installed.
+            Exception: Its constructor did.
+        """
+        bound = self.hub.build(cls)
+        if bound is None:
+            return None
+        if getattr(bound.author, "validate_signatures", False):
+            require_crypto(self._fedmsg)
+        missed = Missed.by(bound, self._config.hub.name)
+        if missed is not None:
+            self._missed.append(missed)
+        return bound
+
+    def producer(self, cls: type) -> Any:
+        """Build a producer.
+
+        Raises:
+            Exception: Its constructor did.
+        """
+        producer = producers.build(cls, self.hub)
+        self.hub.producers.append(producer)
+        return producer
+
+    def monitoring(self) -> MonitoringProducer | None:
+        """The producer that publishes on Moksha's monitoring socket; None where the configuration has none.
+
+        Raises:
+            HubError: The socket cannot be made.
+        """
+        section = self._config.fedmsg
+        if not section.monitoring_socket:
+            return None
+        mode = int(section.monitoring_socket_mode, 8) if section.monitoring_socket_mode else None
+        self._monitor = Publisher([section.monitoring_socket], mode=mode, high_water_mark=MOST_HELD)
+        producer = MonitoringProducer(self._monitor.publish)
+        self.hub.producers.append(producer)
+        return producer
+
+    def backlog(self, consumers: Sequence[tuple[str, Any]], slots: Sequence[FetchSlots]) -> list[BacklogThread]:
+        """The thread that fetches what consumers have missed while the hub was down; none where nothing is to fetch.
+
+        Args:
+            consumers: The name of each consumer of the hub, of whatever kind, and the consumer.
+            slots: Where to count for each.
+        """
+        section = self._config.fedmsg
+        jobs = [
+            missed.job(name, counts)
+            for (name, consumer), counts in zip(consumers, slots)
+            for missed in self._missed
+            if missed.consumer is consumer
+        ]
+        if not (jobs and section.backlog_limit):
+            return []
+        datagrepper = Datagrepper(self._fedmsg["datagrepper_url"])
+        return [BacklogThread(datagrepper, jobs, age=section.backlog_age, limit=section.backlog_limit)]
+
+    def start(self) -> None:
+        """Start the reactor; consumers and producers have been built."""
+        self._reactor = ReactorThread(self._stop, pool=len(self.hub.consumers) + len(self.hub.producers))
+        self._reactor.start()
+
+    def close(self) -> None:
+        """End what was started, and close sockets; consumers and producers have been closed."""
+        if self._reactor is not None and not self._reactor.stop(_GRACE):
+            logger.warning("a thread of Twisted's does not end")
+        for publisher in (self._publisher, self._monitor):
+            if publisher is not None:
+                publisher.close()
+
+
+def _publisher(config: Config) -> Publisher | None:
+    """What consumers send through; None where nothing is bound.
+
+    Raises:
+        PublishError: An endpoint cannot be bound; or none of them, where one is enough.
+    """
+    endpoints = config.zmq.publish_endpoints
+    if config.zmq.publish_at == "all":
+        return Publisher(endpoints) if endpoints else None
+    errors = []
+    for endpoint in endpoints:
+        try:
+            return Publisher([endpoint])
+        except PublishError as error:
+            errors.append(str(error))
+    raise PublishError("; ".join(errors))

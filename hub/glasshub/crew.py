@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Everybody who works in a hub: its consumers and producers, and what those of fedmsg need around them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import glasshub_stats
+
+from .compat.monitoring import MonitoringProducer
+from .compat.producers import ProducerThread, polls, seconds
+from .compat.site import FedmsgSite
+from .config import ConsumerSection
+from .consumer import BoundConsumer
+from .stats import ProducerRow, SegmentWriter
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Member:
+    """A consumer of the crew.
+
+    Attributes:
+        name: Its name.
+        section: Its configuration.
+        consumer: The consumer; None when it could not be built, or is disabled.
+    """
+
+    name: str
+    section: ConsumerSection
+    consumer: BoundConsumer | None
+
+
+@dataclass(frozen=True)
+class Job:
+    """A producer of the crew.
+
+    Attributes:
+        name: Its name.
+        producer: The producer; None when it could not be built.
+    """
+
+    name: str
+    producer: Any
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it was built, and its configuration left it enabled."""
+        return bool(getattr(self.producer, "_initialized", False))
+
+    @property
+    def row(self) -> ProducerRow:
+        """Its row in the segment."""
+        frequency = seconds(self.producer.frequency) if self.is_polled else 0.0
+        return ProducerRow(self.name, initialized=self.is_up, frequency=frequency)
+
+    @property
+    def is_polled(self) -> bool:
+        """Whether it has to be polled."""
+        return self.is_up and polls(self.producer)
+
+
+class Background(Protocol):
+    """A thread that works beside the way of a message.
+
+    Attributes:
+        name: Its name.
+        is_awaited: Whether a hub that stops lets it finish what it is at.
+    """
+
+    name: str
+    is_awaited: bool
+
+    def start(self) -> None:
+        """Begin."""
+
+    def stop(self) -> None:
+        """Begin nothing new. Threads: any."""
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for its end."""
+
+    def is_alive(self) -> bool:
+        """Whether it has not ended."""
+
+
+@dataclass(frozen=True)
+class Crew:
+    """The crew. Threads: main thread only.
+
+    Attributes:
+        members: The consumers, in the order of their rows in the segment.
+        jobs: The producers, likewise.
+        site: What is around those of fedmsg; None where there are none.
+    """
+
+    members: list[Member]
+    jobs: list[Job] = field(default_factory=list)
+    site: FedmsgSite | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nobody to do anything."""
+        return not any(member.consumer for member in self.members) and not any(job.is_up for job in self.jobs)
+
+    def background(self, segment: SegmentWriter) -> list[Background]:
+        """The threads of the producers, and of what fetches the backlog; not started."""
+        threads: list[Background] = []
+        for job, slots in zip(self.jobs, segment.producers):
+            if isinstance(job.producer, MonitoringProducer):
+                self._connect(job.producer, segment.path)
+            if job.is_polled:
+                threads.append(ProducerThread(job.name, job.producer, slots))
+        if self.site is not None:
+            threads += self.site.backlog([(m.name, m.consumer) for m in self.members], segment.fetches)
+        return threads
+
+    def start(self) -> None:
+        """Start what those of fedmsg need around them."""
+        if self.site is not None:
+            self.site.start()
+
+    def close(self) -> None:
+        """Close everybody; messages are no longer handed out."""
+        for job in self.jobs:
+            if job.producer is not None:
+                _close(job.name, job.producer.stop)
+        for member in self.members:
+            if member.consumer is not None:
+                _close(member.name, member.consumer.close)
+        if self.site is not None:
+            self.site.close()
+
+    def _connect(self, monitoring: MonitoringProducer, segment: Path) -> None:
+        authors = [(row, m.consumer.author) for row, m in enumerate(self.members) if m.consumer is not None]
+        producers = [job.producer for job in self.jobs if job.producer is not None]
+        monitoring.connect(lambda: glasshub_stats.read(str(segment)), authors, producers)
+
+
+def _close(name: str, close: Callable[[], None]) -> None:
+    try:
+        close()
+    except (Exception, SystemExit):
+        logger.exception("%s: close() failed", name)
