@@ -46,9 +46,10 @@ setup(
     python_requires=">=2.7, !=3.0.*, !=3.1.*, !=3.2.*, !=3.3.*, !=3.4.*, !=3.5.*",
     install_requires=[
         "six>=1.9",
+        # docs/libraries.md says what each of these is for, and what was tried.
         'pyzmq>=22; python_version >= "3.9"',
         'fedmsg[consumers,crypto_ng]>=1.1; python_version >= "3.9"',
-        # Moksha, below fedmsg, imports pkg_resources, which setuptools 81 dropped.
+        # Moksha, below fedmsg, imports pkg_resources, which setuptools 81 dropped; neither asks for an older one.
         'setuptools<81; python_version >= "3.9"',
         'tomli>=1.1; python_version >= "3.9" and python_version < "3.11"',
     ],

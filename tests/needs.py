@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -21,3 +22,11 @@ def program(name: str) -> str:
     """The path of a program without which the test ends."""
     found = shutil.which(name)
     return found if found is not None else give_up(f"{name} is not installed")
+
+
+def module(name: str) -> Any:
+    """A module without which the test ends."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        give_up(str(error))

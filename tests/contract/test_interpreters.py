@@ -16,41 +16,15 @@ from pathlib import Path
 import pytest
 import six
 
-ROOT = Path(__file__).parents[2]
+from ..interpreters import interpreters, numbers
 
-#: From the oldest distribution whose collectd we serve to the next Python.
-_NAMES = ["python2.7", *(f"python3.{minor}" for minor in range(6, 15))]
+ROOT = Path(__file__).parents[2]
 
 _MODULES = sorted(
     f"tests.contract.{path.stem}" for path in Path(__file__).parent.glob("test_*.py") if path != Path(__file__)
 )
 
-
-def _version(python: Path) -> str:
-    """What the interpreter says that it is; nothing when it does not run, as many a pyenv shim."""
-    command = [str(python), "-c", "import sys; print('%s.%s.%s' % sys.version_info[:3])"]
-    try:
-        found = subprocess.run(command, capture_output=True, timeout=20, check=True, cwd="/")
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return found.stdout.decode().strip()
-
-
-def _interpreters() -> dict[str, Path]:
-    """One interpreter for each version from 2.7 and 3.6 on that is on the path or one of pyenv's."""
-    places = [Path(directory, name) for directory in os.get_exec_path() for name in _NAMES]
-    places += sorted(Path.home().glob(".pyenv/versions/*/bin/python"))
-    found: dict[str, Path] = {}
-    for place in places:
-        if os.access(place, os.X_OK):
-            version = _version(place)
-            numbers = tuple(map(int, re.findall(r"\d+", version)))
-            if numbers[:2] == (2, 7) or numbers >= (3, 6):
-                found.setdefault(version, place)
-    return dict(sorted(found.items(), key=lambda item: [int(number) for number in item[0].split(".")]))
-
-
-_INTERPRETERS = _interpreters()
+_INTERPRETERS = interpreters()
 
 
 @pytest.mark.slow
@@ -81,4 +55,4 @@ def test_there_is_more_than_one_interpreter() -> None:
     if len(_INTERPRETERS) < 2:
         pytest.skip(f"this machine has no Python but {sys.version.split()[0]}: the contract is tested under that alone")
 
-    assert len({version.rpartition(".")[0] for version in _INTERPRETERS}) >= 2
+    assert len({numbers(version)[:2] for version in _INTERPRETERS}) >= 2

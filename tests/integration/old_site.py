@@ -7,6 +7,7 @@ Each writes down what happened to it, one JSON value a line, in a file of its na
 from __future__ import annotations
 
 import json
+import signal
 import threading
 import time
 from pathlib import Path
@@ -117,6 +118,12 @@ class Commanded(Site):
         return True
 
 
+class Unsigned(Commanded):
+    """Takes messages without a signature, whatever the configuration says."""
+
+    validate_signatures = False
+
+
 class FromConstructor(Site):
     """Puts work into its own queue before anything runs."""
 
@@ -147,6 +154,16 @@ class Disabled(Site):
         """Note that."""
         note(self, "constructed")
         super().__init__(hub)
+
+
+class SignalTaking(Site):
+    """Wants signals for itself, as if the process were its own."""
+
+    def __init__(self, hub: Any) -> None:
+        """Take them."""
+        super().__init__(hub)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
 
 
 class Together(Site):

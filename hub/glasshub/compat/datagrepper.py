@@ -297,6 +297,8 @@ class BacklogThread(threading.Thread):
             return False
         finally:
             logger.info("%s: backlog %s: %d messages fetched, %d skipped", job.consumer, window, fetched, skipped)
+            if self._stopping.is_set():
+                logger.warning("%s: the fetch of its backlog is given up, since the hub stops", job.consumer)
         return True
 
     def _window(self, job: BacklogJob, last: LastMessage, now: float) -> Window:

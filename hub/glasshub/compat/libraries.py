@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple, NoReturn
 
@@ -84,7 +84,7 @@ def _explain(error: Exception) -> NoReturn:
     if isinstance(error, ModuleNotFoundError):
         what = f"{said}: {_library(_missing(error))}"
     else:
-        module = _missing(error) or list(_modules_of(error))[-1]
+        module = _missing(error) or _modules_of(error)[-1]
         library = _library(module)
         what = (
             f"{type(error).__name__} in {module}: {said}: this version does not go with the others: "
@@ -109,9 +109,6 @@ def _top(module: str) -> str:
     return module.partition(".")[0]
 
 
-def _modules_of(error: BaseException) -> Iterator[str]:
-    """The modules whose code was at work, the one that raised last; those of the import system left out."""
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        module = str(frame.f_globals.get("__name__", ""))
-        if _top(module) not in ("importlib", "_frozen_importlib", "_frozen_importlib_external"):
-            yield module
+def _modules_of(error: BaseException) -> list[str]:
+    """The modules whose code was at work, the one that raised last."""
+    return [str(frame.f_globals.get("__name__", "")) for frame, _ in traceback.walk_tb(error.__traceback__)]

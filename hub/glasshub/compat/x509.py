@@ -52,7 +52,8 @@ def require_crypto(config: Mapping[str, Any]) -> None:
     if not x509_ng._cryptography:
         raise MissingLibraryError(
             "fedmsg finds no cryptography and pyOpenSSL to check signatures with, and would refuse every message: "
-            "install fedmsg[crypto_ng], or set validate_signatures = False in fedmsg's configuration"
+            "install fedmsg[crypto_ng] (on Fedora and EPEL python3-cryptography and python3-pyOpenSSL), or set "
+            "validate_signatures = False in fedmsg's configuration"
         )
     if not _sha1_is_allowed():
         raise MissingLibraryError(
