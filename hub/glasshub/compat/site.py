@@ -19,8 +19,9 @@ from . import producers
 from .consumers import MokshaConsumer
 from .datagrepper import BacklogThread, Datagrepper
 from .fedmsg_config import FedmsgConfigFiles
+from .ircbot import make_bot_usable
 from .libraries import require_moksha
-from .moksha import MokshaHub, install
+from .moksha import MokshaHub, install, refuse_disabled
 from .monitoring import MOST_HELD, MonitoringProducer
 from .reactor import ReactorThread
 from .status_files import Missed
@@ -68,16 +69,16 @@ class FedmsgSite:
         )
         install(self.hub)
 
-    def consumer(self, cls: type) -> MokshaConsumer | None:
-        """Build a consumer; None when its configuration leaves it disabled.
+    def consumer(self, cls: type) -> MokshaConsumer:
+        """Build a consumer.
 
         Raises:
-            HubError: It checks signatures, and nothing to check them with is installed.
+            DisabledError: Its configuration leaves it disabled.
+            MissingLibraryError: It checks signatures, and nothing to check them with is installed.
             Exception: Its constructor did.
         """
+        make_bot_usable(cls)
         bound = self.hub.build(cls)
-        if bound is None:
-            return None
         if getattr(bound.author, "validate_signatures", False):
             require_crypto(self._fedmsg)
         missed = Missed.by(bound, self._config.hub.name)
@@ -89,10 +90,12 @@ class FedmsgSite:
         """Build a producer.
 
         Raises:
+            DisabledError: Its configuration leaves it disabled.
             Exception: Its constructor did.
         """
         producer = producers.build(cls, self.hub)
-        self.hub.producers.append(producer)
+        self.hub.producers.append(producer)  # Moksha lists those that are disabled, too
+        refuse_disabled(producer)
         return producer
 
     def monitoring(self) -> MonitoringProducer | None:
