@@ -28,7 +28,7 @@ class Member:
     Attributes:
         name: Its name.
         section: Its configuration.
-        consumer: The consumer; None when it could not be built, or is disabled.
+        consumer: The consumer; None when it could not be built.
     """
 
     name: str
@@ -50,8 +50,8 @@ class Job:
 
     @property
     def is_up(self) -> bool:
-        """Whether it was built, and its configuration left it enabled."""
-        return bool(getattr(self.producer, "_initialized", False))
+        """Whether it was built."""
+        return self.producer is not None
 
     @property
     def row(self) -> ProducerRow:
@@ -97,11 +97,13 @@ class Crew:
         members: The consumers, in the order of their rows in the segment.
         jobs: The producers, likewise.
         site: What is around those of fedmsg; None where there are none.
+        disabled: Names of those that their own configuration leaves disabled.
     """
 
     members: list[Member]
     jobs: list[Job] = field(default_factory=list)
     site: FedmsgSite | None = None
+    disabled: list[str] = field(default_factory=list)
 
     @property
     def is_idle(self) -> bool:
@@ -138,8 +140,8 @@ class Crew:
 
     def _connect(self, monitoring: MonitoringProducer, segment: Path) -> None:
         authors = [(row, m.consumer.author) for row, m in enumerate(self.members) if m.consumer is not None]
-        producers = [job.producer for job in self.jobs if job.producer is not None]
-        monitoring.connect(lambda: glasshub_stats.read(str(segment)), authors, producers)
+        assert self.site is not None
+        monitoring.connect(lambda: glasshub_stats.read(str(segment)), authors, self.site.hub.producers)
 
 
 def _close(name: str, close: Callable[[], None]) -> None:

@@ -38,6 +38,10 @@ class PublishError(HubError):
     """What the hub publishes cannot be published where the configuration wants it."""
 
 
+class DisabledError(HubError):
+    """A consumer or producer is left disabled by its own configuration."""
+
+
 class NoConsumerError(HubError):
     """There is no consumer to run: none was named, or none could be built."""
 

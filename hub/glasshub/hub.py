@@ -108,7 +108,7 @@ class Hub:
             crew = self._roster.build(self.request_stop)
             try:
                 if crew.is_idle:
-                    raise NoConsumerError(_no_consumer(crew.members))
+                    raise NoConsumerError(_no_consumer(crew))
                 return self._run(crew, on_ready)
             finally:
                 crew.close()
@@ -266,10 +266,12 @@ def _stations(members: list[Member], segment: SegmentWriter) -> list[Station]:
     ]
 
 
-def _no_consumer(members: list[Member]) -> str:
-    if not members:
-        return (
-            "there is no consumer to run: name one with --consumer module:Class or in a [consumers.NAME] section, "
-            "or install a package that declares one"
-        )
-    return f"none of the {len(members)} consumers could be started, see the log above"
+def _no_consumer(crew: Crew) -> str:
+    if crew.members:
+        return f"none of the {len(crew.members)} consumers could be started, see the log above"
+    if crew.disabled:
+        return f"fedmsg's configuration leaves all consumers disabled ({', '.join(crew.disabled)}): enable one there"
+    return (
+        "there is no consumer to run: name one with --consumer module:Class or in a [consumers.NAME] section, "
+        "or install a package that declares one"
+    )

@@ -9,7 +9,7 @@ import logging.config
 import sys
 import threading
 import time
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +108,25 @@ def _chain(error: BaseException) -> str:
         error = error.__cause__
         reasons.append(f"{type(error).__name__}: {error}")
     return ": ".join(reasons).replace("\n", " ")
+
+
+@contextlib.contextmanager
+def kept() -> Iterator[None]:
+    """Keep the log while code of others is loaded, which may set up logging as if the process were its own.
+
+    What it adds stays; what it takes away comes back.
+    """
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            root.addHandler(handler)  # does nothing for one that is there
+        root.setLevel(min(level, root.level))
+        for name, one in logging.Logger.manager.loggerDict.items():
+            if name.startswith("glasshub") and isinstance(one, logging.Logger):
+                one.disabled = False
 
 
 def reopen() -> None:

@@ -24,7 +24,8 @@ from .compat.site import MONITORING, FedmsgSite
 from .config import Config, ConsumerSection
 from .consumer import BoundConsumer, Consumer, NativeConsumer
 from .crew import Crew, Job, Member
-from .errors import ConfigError, MissingLibraryError
+from .errors import ConfigError, DisabledError, MissingLibraryError
+from .logs import kept
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ class Roster:
         self._only = only
         self._producers = producers
         self._site: FedmsgSite | None = None
+        self._disabled: list[str] = []
 
     def build(self, stop: Callable[[], None]) -> Crew:
         """Build them all, consumers first.
@@ -69,12 +71,17 @@ class Roster:
         Raises:
             HubError: fedmsg's configuration or packages are not usable.
         """
-        members = [Member(name, section, self._built(name, section, stop)) for name, section in self._wanted()]
+        members = [
+            self._with_workers(Member(name, section, consumer))
+            for name, section in self.wanted()
+            for consumer in self._enabled(name, self._built, name, section, stop)
+        ]
         if self._fedmsg is not None and not members:
             require_moksha()  # where fedmsg is missing, no package of its consumers is to be expected either
-        return Crew([self._with_workers(member) for member in members], list(self._jobs(stop)), self._site)
+        return Crew(members, list(self._jobs(stop)), self._site, self._disabled)
 
-    def _wanted(self) -> Iterator[tuple[str, ConsumerSection]]:
+    def wanted(self) -> Iterator[tuple[str, ConsumerSection]]:
+        """Names and sections of the consumers to build."""
         names: set[str] = set()
         for location in dict.fromkeys(self._only):
             name, section = self._section_of(location)
@@ -115,7 +122,7 @@ class Roster:
 
     def _constructor(
         self, name: str, section: ConsumerSection, stop: Callable[[], None]
-    ) -> Callable[[], BoundConsumer | None] | None:
+    ) -> Callable[[], BoundConsumer] | None:
         """What builds the consumer; None if there is no such class, said in the log. Errors of ours are raised here."""
         cls = _class_for(name, section.location)
         if cls is None:
@@ -130,9 +137,9 @@ class Roster:
         return None
 
     def _jobs(self, stop: Callable[[], None]) -> Iterator[Job]:
-        """The producers; before them the one for monitoring, where anything of fedmsg's runs at all."""
-        locations = self._producer_locations()
-        if not locations and self._site is None:
+        """The producers; before them the one for monitoring, where fedmsg's configuration wants it."""
+        locations = self.producer_locations()
+        if not locations and self._site is None and not (self._fedmsg and self._config.fedmsg.monitoring_socket):
             return
         monitoring = self._fedmsg_site(stop).monitoring()
         if monitoring is not None:
@@ -141,9 +148,20 @@ class Roster:
         for location in dict.fromkeys(locations):
             if location != MONITORING:
                 name = _unused(_class_name(location), location, names)
-                yield Job(name, self._built_producer(name, location, stop))
+                for producer in self._enabled(name, self._built_producer, name, location, stop):
+                    yield Job(name, producer)
 
-    def _producer_locations(self) -> Sequence[str]:
+    def _enabled(self, name: str, build: Callable[..., T], *arguments: Any) -> list[T]:
+        """What is built; nothing if it is disabled, which is no failure."""
+        try:
+            return [build(*arguments)]
+        except DisabledError:
+            logger.info("%s is disabled by its own configuration", name)
+            self._disabled.append(name)
+            return []
+
+    def producer_locations(self) -> Sequence[str]:
+        """Where the classes of the producers to build are."""
         if self._producers is not None:
             return self._producers
         return self._locations(PRODUCER_GROUPS) if self._fedmsg is not None else []
@@ -192,7 +210,8 @@ def _class_for(name: str, location: str) -> type | None:
         MissingLibraryError: It is one of fedmsg's, of which none can be loaded here.
     """
     try:
-        cls = _loaded(location)
+        with kept():
+            cls = _loaded(location)
     except ImportError as error:
         blame_libraries(error)
         logger.error("%s: cannot load %s: %s", name, location, error)
@@ -224,19 +243,23 @@ def _loaded(location: str) -> Any:
         raise ImportError(f"module {module_name!r} has no {name!r}") from None
 
 
-def _constructed(name: str, construct: Callable[[], T | None]) -> T | None:
-    """What was built; None, said in the log, when it could not be or is disabled."""
+def _constructed(name: str, construct: Callable[[], T]) -> T | None:
+    """What was built; None, said in the log, when it could not be.
+
+    Raises:
+        DisabledError: It is not to be built.
+    """
     try:
-        built = construct()
+        with kept():
+            return construct()
+    except DisabledError:
+        raise
     except MissingLibraryError as error:
         logger.error("%s: %s: it will not run", name, error)
         return None
     except (Exception, SystemExit):
         logger.exception("%s: its constructor failed: it will not run", name)
         return None
-    if built is None:
-        logger.info("%s is disabled by its own configuration", name)
-    return built
 
 
 def _unused(name: str, location: str, names: set[str]) -> str:

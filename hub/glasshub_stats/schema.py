@@ -108,7 +108,7 @@ CONSUMER_FIELDS = (
         GAUGE,
         "boolean",
         HUB,
-        "1 when the consumer was built and runs; 0 when its constructor failed or left it disabled.",
+        "1 when the consumer was built and runs; 0 when its constructor failed. One that is disabled is not listed.",
     ),
     Metric(
         "enqueued",
@@ -189,7 +189,7 @@ PRODUCER_FIELDS = (
         GAUGE,
         "boolean",
         HUB,
-        "1 when the producer was built and runs; 0 when its constructor failed or left it disabled.",
+        "1 when the producer was built and runs; 0 when its constructor failed. One that is disabled is not listed.",
     ),
     Metric("runs", COUNTER, "polls", PRODUCER, "Polls that returned."),
     Metric("failures", COUNTER, "polls", PRODUCER, "Polls that raised an exception."),

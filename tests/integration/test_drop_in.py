@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import signal
 import socket
 import time
@@ -165,12 +166,12 @@ def test_all_ways_to_the_configuration_say_the_same(tmp_path: Path, bus: Bus) ->
 def test_one_that_fails_gets_nothing_and_one_that_is_disabled_is_constructed(tmp_path: Path, bus: Bus) -> None:
     with site(bus, tmp_path, "Broken", "Disabled", "Commanded") as hub:
         say(bus, "list")
-        snapshot = hub.wait_until(lambda s: s.consumers[2].processed == 1, "the message to be processed")
+        snapshot = hub.wait_until(lambda s: s.consumers[-1].processed == 1, "the message to be processed")
 
         assert hub.stop() == 0
     assert noted(tmp_path, "Commanded") == ["list", ["Commanded"]]
     assert (noted(tmp_path, "Broken"), noted(tmp_path, "Disabled")) == ([], ["constructed"])
-    assert [c.initialized for c in snapshot.consumers] == [0, 0, 1]
+    assert [(c.name, c.initialized) for c in snapshot.consumers] == [("Broken", 0), ("Commanded", 1)]
 
 
 @pytest.mark.parametrize(
@@ -236,6 +237,26 @@ def test_a_thread_of_twisteds_that_does_not_end_is_left_behind(tmp_path: Path, b
 
         assert hub.stop() == 0
     assert "a thread of Twisted's does not end" in hub.said()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_consumer_that_wants_the_hubs_signals_does_not_get_them(tmp_path: Path, bus: Bus, number: int) -> None:
+    with site(bus, tmp_path, "SignalTaking") as hub:
+        wait_until(lambda: "hub h runs" in hub.said(), "the hub to be ready")
+
+        assert hub.stop(number) == 0
+
+
+def test_a_low_limit_of_descriptors_is_raised_as_fedmsg_hub_does(tmp_path: Path, bus: Bus) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        with site(bus, tmp_path, "Site") as hub:
+            raised = resource.prlimit(hub.process.pid, resource.RLIMIT_NOFILE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert raised == (4096, hard)
 
 
 def test_a_hub_of_producers_alone_runs(tmp_path: Path, bus: Bus) -> None:

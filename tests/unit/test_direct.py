@@ -26,7 +26,6 @@ ITEM = {"topic": "org.old", "body": {"topic": "org.old", "msg": 1}}
 
 def built(cls: type, **config: Any) -> tuple[MokshaConsumer, Any]:
     bound = MokshaHub({**old.CONFIG, **config}, strict=False, stop=lambda: None).build(cls)
-    assert bound is not None
     return bound, bound.author
 
 

@@ -32,7 +32,6 @@ def fetched(msg_id: str) -> Item:
 @pytest.fixture
 def bound() -> MokshaConsumer:
     one = MokshaHub(dict(old.CONFIG), strict=False, stop=lambda: None).build(old.Old)
-    assert one is not None
     one.duplicates = Duplicates()
     return one
 

@@ -382,13 +382,20 @@ def test_keys_that_change_nothing_are_listed_with_their_files(write: Write) -> N
     assert files.without_effect() == [
         ("moksha.livesocket.websocket.port", file),
         ("moksha.threadpool_size", file),
-        ("moksha.blocking_mode", file),
         ("stomp_uri", file),
         ("amqp_broker", file),
         ("print_config", file),
         ("zmq_subscribe_endpoints", file),
     ]
     assert files.effect("stomp_uri") == "no effect here"
+
+
+@pytest.mark.parametrize(
+    ("mode", "shape"), [(True, "shared"), ("yes", "shared"), (False, "threads"), ("no", "threads")]
+)
+def test_consumers_that_never_ran_at_the_same_time_do_not_do_so_here(write: Write, mode: object, shape: str) -> None:
+    """Moksha's blocking mode hands a message to one consumer after the other."""
+    assert applied(write("a.py", f"config = {{'moksha.blocking_mode': {mode!r}}}")).hub.shape == shape
 
 
 def test_a_key_with_an_effect_is_not_listed(write: Write) -> None:
@@ -493,6 +500,17 @@ def test_several_places_are_not_told_in_a_variable_that_holds_one(write: Write, 
     FedmsgConfigFiles(write("a.py", "config = {}"), tmp_path).hub_config(ZmqSection())
 
     assert os.environ["FEDMSG_CONFIG"] == "as before"
+
+
+def test_fedmsg_does_not_see_a_high_water_mark_that_it_would_fail_with(write: Write) -> None:
+    """It sets an option of zeromq that is gone."""
+    import fedmsg.config
+
+    files = FedmsgConfigFiles(write("a.py", "config = {'high_water_mark': 5}"))
+    config = files.hub_config(ZmqSection())
+
+    assert (config["high_water_mark"], fedmsg.config.load_config([], None)["high_water_mark"]) == (0, 0)
+    assert files.values["high_water_mark"] == 5
 
 
 def test_what_a_consumer_sets_in_hub_config_is_not_set_for_fedmsg(write: Write) -> None:

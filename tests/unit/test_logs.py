@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import logging.config
 import logging.handlers
 import os
 import threading
@@ -16,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glasshub.errors import ConfigError
-from glasshub.logs import Repeats, held_back, reopen, set_up, set_up_dict
+from glasshub.logs import Repeats, held_back, kept, reopen, set_up, set_up_dict
 
 from ..fakes import PATIENCE, FakeClock
 
@@ -416,3 +417,35 @@ def test_threads_that_log_at_once_are_counted_all() -> None:
 def test_what_was_held_back_is_said_only_if_there_was_any() -> None:
     assert held_back(0) == ""
     assert held_back(3) == " (3 more like this since the last one)"
+
+
+@pytest.mark.parametrize("disables", [True, False])
+def test_code_of_others_that_sets_up_logging_for_itself_does_not_silence_us(tmp_path: Path, disables: bool) -> None:
+    """As a module does that thinks that it is the program."""
+    file, theirs = tmp_path / "hub.log", tmp_path / "theirs.log"
+    set_up("INFO", str(file))
+
+    with kept():
+        logging.config.dictConfig(
+            {
+                "version": 1,
+                "disable_existing_loggers": disables,
+                "handlers": {"theirs": {"class": "logging.FileHandler", "filename": str(theirs)}},
+                "root": {"level": "WARNING", "handlers": ["theirs"]},
+            }
+        )
+    logger.info("still there")
+
+    assert file.read_text(encoding="utf-8").count("still there") == 1
+    assert theirs.read_text(encoding="utf-8").count("still there") == 1
+
+
+def test_what_was_kept_is_there_once_if_nobody_has_touched_it(tmp_path: Path) -> None:
+    file = tmp_path / "hub.log"
+    set_up("INFO", str(file))
+
+    with pytest.raises(RuntimeError), kept():
+        raise RuntimeError
+    logger.info("hello")
+
+    assert file.read_text(encoding="utf-8").count("hello") == 1

@@ -110,6 +110,7 @@ def test_a_producer_that_sets_its_own_die_is_polled_no_more(path: Path) -> None:
 
         assert not bench.thread.is_alive()
         assert (bench.producer.polls, bench.stats().runs) == (2, 2)
+        assert (bench.stats().frequency, bench.stats().overdue) == (0, 0)  # nobody waits for it
 
 
 def test_the_first_poll_waits_as_long_as_the_next_unless_the_producer_says_now(tmp_path: Path) -> None:

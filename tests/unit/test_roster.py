@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import pytest
 
 from glasshub.compat.fedmsg_config import FedmsgConfigFiles
+from glasshub.compat.site import MONITORING
 from glasshub.config import Config, ConsumerSection, FedmsgSection, HubSection
 from glasshub.consumer import Consumer
 from glasshub.crew import Job, Member
@@ -449,14 +450,14 @@ def test_the_configuration_can_give_a_topic_to_a_consumer_that_has_none() -> Non
     assert topics(members) == [("org.x",)]
 
 
-def test_a_consumer_of_fedmsg_that_is_disabled_is_not_initialized_and_no_error(
+def test_a_consumer_of_fedmsg_that_is_disabled_is_left_out_and_that_is_no_error(
     caplog: pytest.LogCaptureFixture, fedmsg_config: FedmsgSection
 ) -> None:
     config = Config(hub=_ALONE, fedmsg=fedmsg_config)
 
-    members = built(config, f"{_OLD}:OldTwin", f"{_OLD}:Old")
+    crew = roster(config, f"{_OLD}:OldTwin", f"{_OLD}:Old").build(lambda: None)
 
-    assert topics(members) == [None, ("org.old",)]
+    assert (names(crew.members), crew.disabled) == (["Old"], ["OldTwin"])
     assert said(caplog) == ["OldTwin is disabled by its own configuration"]
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
@@ -572,10 +573,17 @@ def test_installed_packages_declare_producers_in_two_groups(declare: Declare, fe
     assert {("Hourly", True), ("Stream", True)} <= {(job.name, job.is_up) for job in found}
 
 
-def test_mokshas_own_monitoring_is_not_run_beside_ours(declare: Declare, fedmsg_config: FedmsgSection) -> None:
-    declare("[moksha.producer]\nx = moksha.hub.monitoring:MonitoringProducer\n")
+def test_mokshas_own_monitoring_is_not_run_beside_ours(
+    tmp_path: Path, declare: Declare, fedmsg_config: FedmsgSection
+) -> None:
+    declare(f"[moksha.producer]\nx = {MONITORING}\n")
+    socket = f"ipc://{tmp_path}/socket"
+    file = f"config = {{'moksha.monitoring.socket': {socket!r}, 'validate_signatures': False}}"
+    Path(*fedmsg_config.config).write_text(file, encoding="utf-8")
 
-    assert [job for job in jobs(Config(fedmsg=fedmsg_config)) if job.name == "MonitoringProducer"] == []
+    found = jobs(Config(fedmsg=replace(fedmsg_config, monitoring_socket=socket)))
+
+    assert [job.name for job in found if "MonitoringProducer" in job.name] == ["MonitoringProducer"]
 
 
 def test_where_a_monitoring_socket_is_configured_ours_is_the_first_producer(
@@ -629,11 +637,14 @@ def test_a_producer_that_cannot_run_stops_only_itself(
     assert said(caplog) == [complaint]
 
 
-def test_a_producer_that_its_configuration_disables_is_not_up(fedmsg_config: FedmsgSection) -> None:
-    (job,) = jobs(Config(hub=_ALONE, fedmsg=fedmsg_config), producers=[f"{_PRODUCERS}:Disabled"])
+def test_a_producer_that_its_configuration_disables_is_left_out_but_moksha_lists_it(
+    fedmsg_config: FedmsgSection,
+) -> None:
+    crew = roster(Config(hub=_ALONE, fedmsg=fedmsg_config), producers=[f"{_PRODUCERS}:Disabled"]).build(lambda: None)
 
-    assert not job.is_up
-    assert job.row.frequency == 0
+    assert (crew.jobs, crew.disabled) == ([], ["Disabled"])
+    assert crew.site is not None
+    assert [type(producer).__name__ for producer in crew.site.hub.producers] == ["Disabled"]
 
 
 def test_consumers_of_fedmsg_have_as_many_workers_as_moksha_says_unless_they_have_their_own(
@@ -658,3 +669,18 @@ def test_consumers_of_fedmsg_have_as_many_workers_as_moksha_says_unless_they_hav
         "grouped": 1,
         "native": 1,
     }
+
+
+def test_a_module_that_sets_up_logging_for_itself_does_not_silence_the_hub(
+    caplog: pytest.LogCaptureFixture, write_module: WriteModule
+) -> None:
+    handlers = list(logging.getLogger().handlers)
+    module = write_module(
+        "import logging\nlogging.getLogger().handlers.clear()\nlogging.getLogger('glasshub.roster').disabled = True\n"
+        "class A: pass\n"
+    )
+
+    named(f"{module}:A")
+
+    assert logging.getLogger().handlers == handlers
+    assert "is neither a glasshub.Consumer" in caplog.text

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,7 @@ def built(directory: Path | None, cls: type = old.Old, url: str | None = "http:/
     config: dict[str, Any] = {**old.CONFIG, "datagrepper_url": url, "skip_last_message": True}
     if directory is not None:
         config["status_directory"] = str(directory)
-    bound = MokshaHub(config, strict=False, stop=lambda: None).build(cls)
-    assert bound is not None
-    return bound
+    return MokshaHub(config, strict=False, stop=lambda: None).build(cls)
 
 
 def write_status(directory: Path, text: str, hub: str = "fedmsg-hub") -> None:
@@ -122,6 +121,7 @@ def test_what_is_fetched_reaches_the_consumer_once_and_is_counted(tmp_path: Path
     assert (job.skip_last_message, job.wanted("org.old.x"), job.wanted("com.x")) == (True, True, False)
     assert bound.duplicates is not None
     assert bound.duplicates.has_seen(inlet.frames[0])
+    assert bound.duplicates.is_over(frame(received_ns=time.monotonic_ns() + 3600 * 10**9))
 
 
 def test_fedmsgs_own_fetch_does_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

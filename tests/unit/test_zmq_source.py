@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -46,10 +47,10 @@ def endpoint(tmp_path: Path) -> str:
 @pytest.fixture
 def bus(context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> zmq.Socket[bytes]:
     """A publisher that hears of each subscription."""
-    socket = context.socket(zmq.XPUB)
-    socket.rcvtimeo = round(PATIENCE * 1000)
-    socket.bind(endpoint)
-    return socket
+    publisher = context.socket(zmq.XPUB)
+    publisher.rcvtimeo = round(PATIENCE * 1000)
+    publisher.bind(endpoint)
+    return publisher
 
 
 def topics(source: ZmqSource, count: int) -> list[bytes]:
@@ -61,9 +62,9 @@ def topics(source: ZmqSource, count: int) -> list[bytes]:
     return found
 
 
-def publish(socket: zmq.Socket[bytes], *names: str) -> None:
+def publish(bus: zmq.Socket[bytes], *names: str) -> None:
     for name in names:
-        socket.send_multipart([name.encode(), b"{}"])
+        bus.send_multipart([name.encode(), b"{}"])
 
 
 def test_subscriptions_change_while_it_runs(bus: zmq.Socket[bytes], endpoint: str) -> None:
@@ -88,6 +89,17 @@ def test_a_prefix_that_stays_is_never_without_a_subscription(bus: zmq.Socket[byt
         source.subscribe([b"org.a", b"com"])
 
         assert bus.recv() == b"\1com"
+
+
+def test_what_was_wanted_more_than_once_can_be_given_up_at_once(bus: zmq.Socket[bytes], endpoint: str) -> None:
+    """Libzmq counts how often somebody has subscribed."""
+    with opened(b"org.a", endpoints=(endpoint,)) as source:
+        bus.recv()
+
+        source.subscribe([b"org.a"])
+        source.subscribe([])
+
+        assert bus.recv() == b"\0org.a"
 
 
 def test_whoever_wakes_it_ends_the_wait(bus: zmq.Socket[bytes], endpoint: str) -> None:
@@ -134,12 +146,12 @@ def test_to_wake_it_after_the_end_does_nothing(endpoint: str) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "*"])
 def test_publishers_connect_to_one_that_binds(context: zmq.Context[zmq.Socket[bytes]], host: str) -> None:
-    port = free_port(context)
+    port = free_port()
     with opened(b"org.", method="bind", endpoints=(f"tcp://{host}:{port}",)) as source:
         publishers = [context.socket(zmq.XPUB) for _ in range(2)]
-        for socket in publishers:
-            socket.connect(f"tcp://127.0.0.1:{port}")
-            wait_for_subscription(socket, source)
+        for publisher in publishers:
+            publisher.connect(f"tcp://127.0.0.1:{port}")
+            wait_for_subscription(publisher, source)
         publish(publishers[0], "org.first")
         first = topics(source, 1)
         publish(publishers[1], "org.second")
@@ -152,10 +164,10 @@ def test_one_that_binds_is_connected_as_long_as_it_is_bound(
 ) -> None:
     """Publishers come and go: that is no disconnection."""
     with opened(b"", method="bind", endpoints=(endpoint,)) as source:
-        socket = context.socket(zmq.XPUB)
-        socket.connect(endpoint)
-        wait_for_subscription(socket, source)
-        socket.close(linger=0)
+        publisher = context.socket(zmq.XPUB)
+        publisher.connect(endpoint)
+        wait_for_subscription(publisher, source)
+        publisher.close(linger=0)
         source.receive(0.1, LIMIT)
         state = source.state()
 
@@ -178,16 +190,14 @@ def test_what_cannot_be_bound_is_an_error_that_says_so(named: str, monkeypatch: 
         taken.destroy(linger=0)
 
 
-def wait_for_subscription(socket: zmq.Socket[bytes], source: ZmqSource) -> None:
+def wait_for_subscription(publisher: zmq.Socket[bytes], source: ZmqSource) -> None:
     """Libzmq greets who has connected when the one that has bound looks for messages."""
     deadline = time.monotonic() + PATIENCE
-    while not socket.poll(10):
+    while not publisher.poll(10):
         assert time.monotonic() < deadline, "nobody has subscribed"
         source.receive(0, LIMIT)
 
 
-def free_port(context: zmq.Context[zmq.Socket[bytes]]) -> int:
-    socket = context.socket(zmq.PUB)
-    port = socket.bind_to_random_port("tcp://127.0.0.1")
-    socket.close(linger=0)
-    return int(port)
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])

@@ -12,8 +12,9 @@ from typing import Any
 
 from ..compat.fedmsg_config import FedmsgConfigFiles
 from ..config import DEFAULT, SECTIONS, Config, file_key
+from ..roster import Roster
 from ..toml import as_key, as_toml
-from .options import Effective, add_options, effective_config
+from .options import NO_BUS, Effective, add_options, effective_config
 
 #: Names of what is nobody else's business, and passwords in URLs.
 _SECRET = re.compile(r"passw|passphrase|pass$|secret|token|credential|key$", re.IGNORECASE)
@@ -63,6 +64,14 @@ def _comments(effective: Effective) -> Iterator[str]:
         yield f"Of all consumers only these run: {_on_one_line(', '.join(effective.consumers))}"
     if effective.producers is not None:
         yield f"Of all producers only these run: {_on_one_line(', '.join(effective.producers) or 'none')}"
+    roster = Roster(effective.config, effective.fedmsg, only=effective.consumers, producers=effective.producers)
+    yield "What will be built; its own configuration may leave it disabled:"
+    for name, section in roster.wanted():
+        yield _on_one_line(f"consumer {name} = {section.location}")
+    for location in roster.producer_locations():
+        yield _on_one_line(f"producer {location}")
+    if not effective.config.zmq.endpoints:
+        yield f"Note: {NO_BUS}"
 
 
 def _fedmsgs(files: FedmsgConfigFiles) -> Iterator[str]:

@@ -17,6 +17,12 @@ from ..trust import refuse_unsafe
 #: Read when no --config is given and it is there.
 DEFAULT_FILE = Path("/etc/glasshub/glasshub.toml")
 
+#: Why a hub without endpoints does not run.
+NO_BUS = (
+    "there is no bus to subscribe to: name a publisher with --zmq tcp://host:port, in [zmq] endpoints, "
+    "or in the endpoints of fedmsg's configuration"
+)
+
 #: fedmsg-hub's options that set a key of fedmsg's configuration: the key, how it is read, and what it is.
 _FEDMSGS = (
     ("--topic-prefix", "topic_prefix", str, "prefix of the topics that consumers publish"),

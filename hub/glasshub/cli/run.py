@@ -6,9 +6,11 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import resource
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -20,9 +22,12 @@ from ..logs import set_up, set_up_dict
 from ..paths import default_stats_directory
 from ..roster import Roster
 from ..sources.zmq import ZmqSource
-from .options import Effective, add_options, effective_config
+from .options import NO_BUS, Effective, add_options, effective_config
 
 logger = logging.getLogger(__name__)
+
+#: What fedmsg-hub raises its limit of open descriptors to, if it is lower.
+_DESCRIPTORS = 4096
 
 #: The hub stopped as it was told to, but messages were left undone; the log says how many of which consumer.
 EXIT_LEFT = 4
@@ -40,19 +45,23 @@ def run(options: argparse.Namespace) -> int:
     effective = effective_config(options)
     config = effective.config
     if not config.zmq.endpoints:
-        raise ConfigError(
-            "there is no bus to subscribe to: name a publisher with --zmq tcp://host:port, in [zmq] endpoints, "
-            "or in the endpoints of fedmsg's configuration"
-        )
+        raise ConfigError(NO_BUS)
     # Consumers are looked for where the operator stands, as fedmsg-hub does.
     sys.path.insert(0, os.getcwd())
     _set_up_log(effective)
     _say_what_is_configured(effective)
+    _raise_descriptor_limit()
     directory = Path(config.stats.directory) if config.stats.directory else default_stats_directory()
     roster = Roster(config, effective.fedmsg, only=effective.consumers, producers=effective.producers)
     hub = Hub(config, roster, ZmqSource(config.zmq), directory=directory, version=__version__)
-    _handle_signals(hub)
-    return _end(hub.run(on_ready=lambda: _say_where(config, hub)))
+    handle_signals = _signal_handlers(hub)
+    handle_signals()
+
+    def on_ready() -> None:
+        handle_signals()  # the constructor of a consumer may have taken them
+        _say_where(config, hub)
+
+    return _end(hub.run(on_ready))
 
 
 def _set_up_log(effective: Effective) -> None:
@@ -83,6 +92,14 @@ def _say_what_is_configured(effective: Effective) -> None:
         logger.warning("these keys of fedmsg's configuration have no effect here: %s", ", ".join(idle))
 
 
+def _raise_descriptor_limit() -> None:
+    """Each publisher costs a descriptor, and fedmsg has many; libzmq leaves one out without a word if there is none."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def _say_where(config: Config, hub: Hub) -> None:
     logger.info(
         "hub %s runs: shape %s, pid %d, stats in %s, socket %s",
@@ -94,8 +111,12 @@ def _say_where(config: Config, hub: Hub) -> None:
     )
 
 
-def _handle_signals(hub: Hub) -> None:
-    """SIGTERM and SIGINT: stop; once more: stop at once; and again: end, whatever hangs. SIGHUP: reopen logs."""
+def _signal_handlers(hub: Hub) -> Callable[[], None]:
+    """SIGTERM and SIGINT: stop; once more: stop at once; and again: end, whatever hangs. SIGHUP: reopen logs.
+
+    Returns:
+        What installs them.
+    """
     requests = iter((hub.request_stop, hub.request_abort))
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -107,9 +128,12 @@ def _handle_signals(hub: Hub) -> None:
     def hang_up(number: int, frame: FrameType | None) -> None:
         hub.request_reopen()
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGHUP, hang_up)
+    def install() -> None:
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGHUP, hang_up)
+
+    return install
 
 
 def _end(left: list[Left]) -> int:

@@ -199,6 +199,7 @@ class FedmsgConfigFiles:
         paths = [str(path) for path in self.paths]
         builder.set("fedmsg", "config", paths, origin=builder.origin("fedmsg", "config"))
         self._apply_endpoints(builder)
+        self._apply_blocking_mode(builder)
         if self.values.get("high_water_mark"):  # 0 is fedmsg's way to say nothing
             origin = self.origins["high_water_mark"]
             builder.set("zmq", "receive_high_water_mark", self.values["high_water_mark"], origin=origin)
@@ -285,6 +286,12 @@ class FedmsgConfigFiles:
             endpoints = self._converted(key, _list, "a string of endpoints with commas between")
             builder.set("zmq", "endpoints", endpoints, origin=self.origins[key])
 
+    def _apply_blocking_mode(self, builder: ConfigBuilder) -> None:
+        """In Moksha's blocking mode no two consumers ever run at the same time; they may count on it."""
+        key = "moksha.blocking_mode"
+        if key in self.values and self._converted(key, as_bool, "true or false"):
+            builder.set("hub", "shape", "shared", origin=self.origins[key])
+
     def _publishers(self) -> Iterator[str]:
         services = self.values.get("endpoints", {})
         origin = self.origins.get("endpoints", "")
@@ -311,7 +318,8 @@ class FedmsgConfigFiles:
             import fedmsg.config
         except ImportError as error:
             raise ConfigError(f"fedmsg cannot be imported: {error}: install fedmsg[consumers]") from None
-        said = {**_AT_LEAST, **self.values, "print_config": False}
+        # fedmsg.publish would hand another high_water_mark than 0 to an option that zeromq no longer has, and fail.
+        said = {**_AT_LEAST, **self.values, "print_config": False, "high_water_mark": 0}
         if self._found_endpoints is not None:  # once is enough
             said.update(endpoints=self._found_endpoints, srv_endpoints=[])
         token = SAID.set(said)
@@ -355,8 +363,6 @@ class FedmsgConfigFiles:
 
     def _is_idle(self, key: str) -> bool:
         value = self.values[key]
-        if key == "moksha.blocking_mode":
-            return not value
         if key == "zmq_subscribe_endpoints":
             return "endpoints" in self.values or "srv_endpoints" in self.values
         return value is not None and _IDLE.fullmatch(str(key)) is not None
@@ -377,7 +383,7 @@ _OTHERS: Mapping[str, str] = MappingProxyType(
         "high_water_mark": "-> [zmq] receive_high_water_mark, if not 0",
         "logging": "-> the log",
         "zmq_enabled": "must be true",
-        "moksha.blocking_mode": "always so here",
+        "moksha.blocking_mode": "-> [hub] shape = shared, if true",
         "explicit_hub_consumers": "names the consumers that run",
     }
 )

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from ..errors import DisabledError
 from ..logs import Repeats, held_back
 from .consumers import MokshaConsumer
 from .status_files import leave_out_fetch
@@ -112,13 +113,11 @@ class MokshaHub:
         for one in topic if isinstance(topic, list) else [topic]:
             self._send(_as_bytes(one), body)
 
-    def build(self, cls: type) -> MokshaConsumer | None:
+    def build(self, cls: type) -> MokshaConsumer:
         """Build a consumer.
 
-        Returns:
-            None when the consumer's configuration leaves it disabled.
-
         Raises:
+            DisabledError: Its configuration leaves it disabled.
             Exception: Its constructor did. What it had subscribed to by then is forgotten.
         """
         before = {topic: list(callbacks) for topic, callbacks in self.topics.items()}
@@ -129,15 +128,13 @@ class MokshaHub:
         try:
             with self._working_on(subscriptions):
                 consumer.__init__(self)  # type: ignore[misc]
-            if getattr(consumer, "_initialized", False):
-                self.consumers.append(consumer)
-                self._note_topics(consumer)
-                return MokshaConsumer(consumer, subscriptions, self._current)
+            refuse_disabled(consumer)
+            self.consumers.append(consumer)
+            self._note_topics(consumer)
+            return MokshaConsumer(consumer, subscriptions, self._current)
         except BaseException:
             self._forget(consumer, before)
             raise
-        self._forget(consumer, before)
-        return None
 
     def _owner(self, callback: Callback) -> Subscriptions:
         found = self._subscriptions.get(id(getattr(callback, "__self__", None)), self._current.subscriptions)
@@ -166,6 +163,16 @@ class MokshaHub:
         del self._subscriptions[id(consumer)]
         self.topics.clear()
         self.topics.update(topics)
+
+
+def refuse_disabled(thing: Any) -> None:
+    """See that a consumer or producer has come to the end of Moksha's own constructor.
+
+    Raises:
+        DisabledError: It has not: so those are built that are switched off.
+    """
+    if not getattr(thing, "_initialized", False):
+        raise DisabledError(f"{type(thing).__name__} is disabled by its own configuration")
 
 
 def install(hub: MokshaHub) -> None:

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The documents say what is so: their commands, options, keys, names, tests and links are there."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib.util
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from glasshub import cli
+from glasshub.compat import fedmsg_config
+from glasshub.compat.services import SERVICES
+from tools import documents
+from tools.fedmsg_keys import KEYS, effect
+
+ROOT = Path(documents.__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+MOVING = ROOT / "docs" / "moving.md"
+
+#: A command of ours, in a code block or in a line of text.
+_COMMAND = re.compile(r"(?:^ {4}(?:\$ |sudo -u \w+ |ExecStart=)?|`)(?:/usr/bin/)?glasshub( [^`\n]+)", re.MULTILINE)
+_OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
+_LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)")
+
+#: Options of other programs that are named there.
+_FOREIGN = {"--print-config", "--set"}
+
+#: Of fedmsg's commands those whose place Glasshub takes, and what all have in common; the others remain what they are.
+_REPLACED = {"__init__.py", "check.py", "gateway.py", "hub.py", "ircbot.py", "relay.py"}
+
+each_document = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.name))
+
+
+def text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def parser() -> argparse.ArgumentParser:
+    """That of `glasshub`, which takes no option for another one that begins like it."""
+    made = argparse.ArgumentParser(allow_abbrev=False)
+    commands = made.add_subparsers(required=True)
+    for command in cli._COMMANDS:
+        command.add_parser(commands)
+    for one in commands.choices.values():
+        one.allow_abbrev = False
+    return made
+
+
+def options_of(command: str) -> set[str]:
+    return set(_OPTION.findall(help_of(command)))
+
+
+def help_of(command: str) -> str:
+    (commands,) = (a for a in parser()._actions if isinstance(a, argparse._SubParsersAction))
+    return str(commands.choices[command].format_help())
+
+
+def section(path: Path, title: str) -> str:
+    """What stands below a heading."""
+    return re.split(r"^#+ ", text(path).partition(f"# {title}\n")[2], flags=re.MULTILINE)[0]
+
+
+def rows(markdown: str) -> list[list[str]]:
+    """The rows of its tables, head and rule left out."""
+    lines = markdown.splitlines()
+    found = [line for above, line in zip(lines, lines[1:]) if above.startswith("|") and line.startswith("|")]
+    return [line.strip("| ").split(" | ") for line in found if not line.startswith("| ---")]
+
+
+def names(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+@each_document
+def test_every_command_can_be_given_as_it_is_written(path: Path) -> None:
+    for arguments in _COMMAND.findall(text(path)):
+        try:
+            parser().parse_args(shlex.split(arguments))
+        except SystemExit:
+            pytest.fail(f"{path.name}: no such command: glasshub{arguments}")
+
+
+def test_the_guide_has_commands_to_be_tested() -> None:
+    assert len(_COMMAND.findall(text(MOVING))) > 10
+
+
+def test_every_option_in_the_guide_is_one_of_ours() -> None:
+    ours = options_of("run") | options_of("stats") | options_of("config")
+
+    assert set(_OPTION.findall(text(MOVING))) - ours == _FOREIGN
+
+
+def test_the_guide_has_every_option_of_fedmsg_hub() -> None:
+    from fedmsg.commands.hub import HubCommand
+    from fedmsg.config import build_parser
+
+    theirs = set(_OPTION.findall(build_parser(HubCommand.extra_args, "").format_help())) - {"--help"}
+    left = {option for row in rows(section(MOVING, "Command line")) for option in _OPTION.findall(row[0])}
+
+    assert left == theirs
+
+
+def test_the_guide_has_every_service_in_the_place_of_its_command() -> None:
+    written = {tuple(names(" ".join(row))) for row in rows(section(MOVING, "Command line"))}
+    wanted = {(service.name, f"glasshub run --service {name}") for name, service in SERVICES.items()}
+
+    assert wanted <= written
+
+
+def test_every_key_that_fedmsg_hub_reads_is_in_the_tables() -> None:
+    import fedmsg.config
+
+    documented = {*fedmsg.config.defaults, *fedmsg.config.FedmsgConfig._defaults}
+    mapped = {*fedmsg_config.SAME, *fedmsg_config._OTHERS}
+
+    assert (set(_keys_read()) | documented | mapped) - set(KEYS) == set()
+
+
+def test_the_tables_have_each_key_once() -> None:
+    keys = [name for row in rows(documents._keys()) for name in names(row[0])]
+
+    assert sorted(keys) == sorted(KEYS)
+
+
+def test_no_key_of_fedmsg_hub_or_moksha_passes_for_a_consumers_own() -> None:
+    """But for the one that Moksha reads on behalf of consumers."""
+    assert [key for key in KEYS if effect(key) == "for consumers"] == ["app_db"]
+
+
+def test_every_name_that_takes_the_place_of_an_old_figure_is_there() -> None:
+    metrics = text(ROOT / "docs" / "metrics.md")
+    manual = text(ROOT / "docs" / "collectd.md")
+    table = [row for row in rows(section(MOVING, "Monitoring")) if len(row) == 4]
+
+    assert len(table) == 9
+    for _, _, ours, collectd in table:
+        assert [name for name in names(ours) if f"| `{name}` |" not in metrics] == []
+        assert [name for name in names(collectd) if f"`{name}`" not in manual] == []
+
+
+def test_a_document_without_a_place_for_its_tables_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "moving.md"
+    file.write_text("# Moving\n", encoding="utf-8")
+    monkeypatch.setattr(documents, "_MOVING", file)
+
+    with pytest.raises(ValueError, match="unpack"):
+        documents.moving()
+
+
+@each_document
+def test_every_link_leads_somewhere(path: Path) -> None:
+    for target, anchor in _LINK.findall(text(path)):
+        if "://" in target:
+            continue
+        file = (path.parent / target) if target else path
+        assert file.exists(), f"{path.name}: {target}"
+        assert not anchor or anchor in anchors(file), f"{path.name}: {target}#{anchor}"
+
+
+def test_every_promise_names_a_test_that_there_is() -> None:
+    file = {"TR": "tests/integration/test_run.py", "TD": "tests/integration/test_drop_in.py"}
+    proofs = re.findall(
+        r"`(TR|TD|tests/[\w/.]+)(?:::(\w+))?`", section(ROOT / "docs" / "delivery.md", "Delivery promises")
+    )
+
+    assert len(proofs) > 10
+    for where, test in proofs:
+        assert f"def {test}(" in text(ROOT / file.get(where, where)) or not test, (where, test)
+
+
+def anchors(path: Path) -> set[str]:
+    """Those that GitHub makes of the headings."""
+    titles = re.findall(r"^#+ (.*)$", text(path), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def _keys_read() -> Iterator[str]:
+    """What the code of fedmsg-hub, of its sister services and of Moksha looks up in a configuration."""
+    for package in ("fedmsg", "moksha.hub"):
+        spec = importlib.util.find_spec(package)
+        assert spec is not None
+        for directory in spec.submodule_search_locations or ():
+            for file in Path(directory).rglob("*.py"):
+                if "tests" not in file.parts and (file.parent.name != "commands" or file.name in _REPLACED):
+                    yield from _looked_up(ast.parse(file.read_text(encoding="utf-8")))
+
+
+def _looked_up(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        where, key = _lookup(node)
+        name = where.attr if isinstance(where, ast.Attribute) else where.id if isinstance(where, ast.Name) else ""
+        if name in ("config", "conf", "c") and isinstance(key, ast.Constant) and isinstance(key.value, str):
+            yield key.value
+
+
+def _lookup(node: ast.AST) -> tuple[ast.AST | None, ast.AST | None]:
+    """What is looked up where, if a node is `where[key]` or `where.get(key)`."""
+    if isinstance(node, ast.Subscript):
+        return node.value, node.slice
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get" and node.args:
+        return node.func.value, node.args[0]
+    return None, None
