@@ -105,6 +105,7 @@ These keys set values of ours:
 | --- | --- |
 | `endpoints` (all of them), `srv_endpoints`, or where neither is given `zmq_subscribe_endpoints` | `zmq.endpoints` |
 | `high_water_mark` (if not 0) | `zmq.receive_high_water_mark` |
+| `moksha.blocking_mode` (if true) | `hub.shape` is `shared` |
 {same}| `logging` | the log, see below |
 | `explicit_hub_consumers` | the consumers that run, as `--with-consumers` |
 | `zmq_enabled` | must be true: STOMP and AMQP are not spoken |
