@@ -120,6 +120,7 @@ class FedmsgSection:
         "", "Endpoint where to publish what Moksha's monitoring does, for example ipc:///run/fedmsg/hub; empty: none."
     )
     monitoring_socket_mode: str = _setting("", "Mode of that socket's file, octal; empty: as the umask has it.")
+    monitoring_interval: float = _setting(5.0, "Seconds between two documents on that socket; Moksha has 5.")
     workers_per_consumer: int = _setting(
         1, "Threads that may run a consumer of fedmsg at the same time, if its own section does not say otherwise."
     )
@@ -342,6 +343,7 @@ def _check(config: Config, origins: Mapping[str, str]) -> None:
             "fedmsg.monitoring_socket_mode",
             "an octal mode such as 0660",
         ),
+        (0.001 <= config.fedmsg.monitoring_interval <= 86400, "fedmsg.monitoring_interval", "0.001 to 86400 seconds"),
         (1 <= config.fedmsg.workers_per_consumer <= 1000, "fedmsg.workers_per_consumer", "1 to 1000"),
         (0 <= config.fedmsg.backlog_limit <= _MOST, "fedmsg.backlog_limit", f"0 to {_MOST}"),
         (0 <= config.fedmsg.backlog_age <= 1e9, "fedmsg.backlog_age", "0 to 1000000000 seconds"),

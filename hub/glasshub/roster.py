@@ -145,11 +145,10 @@ class Roster:
         if monitoring is not None:
             yield Job(_class_name(MONITORING), monitoring)
         names = {_class_name(MONITORING)}
-        for location in dict.fromkeys(locations):
-            if location != MONITORING:
-                name = _unused(_class_name(location), location, names)
-                for producer in self._enabled(name, self._built_producer, name, location, stop):
-                    yield Job(name, producer)
+        for location in locations:
+            name = _unused(_class_name(location), location, names)
+            for producer in self._enabled(name, self._built_producer, name, location, stop):
+                yield Job(name, producer)
 
     def _enabled(self, name: str, build: Callable[..., T], *arguments: Any) -> list[T]:
         """What is built; nothing if it is disabled, which is no failure."""
@@ -161,10 +160,11 @@ class Roster:
             return []
 
     def producer_locations(self) -> Sequence[str]:
-        """Where the classes of the producers to build are."""
-        if self._producers is not None:
-            return self._producers
-        return self._locations(PRODUCER_GROUPS) if self._fedmsg is not None else []
+        """Where the classes of the producers to build are; ours takes the place of Moksha's own for monitoring."""
+        locations = self._producers
+        if locations is None:
+            locations = self._locations(PRODUCER_GROUPS) if self._fedmsg is not None else []
+        return [location for location in dict.fromkeys(locations) if location != MONITORING]
 
     def _built_producer(self, name: str, location: str, stop: Callable[[], None]) -> Any:
         cls = _class_for(name, location)

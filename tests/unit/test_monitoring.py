@@ -31,7 +31,7 @@ class Monitor:
 
     def __init__(self, segment: Path, consumers: list[Any], jobs: list[Any] | None = None) -> None:
         self._published: list[bytes] = []
-        self.producer = MonitoringProducer(self._published.append)
+        self.producer = MonitoringProducer(self._published.append, 5.0)
         self.producer.connect(lambda: glasshub_stats.read(str(segment)), list(enumerate(consumers)), jobs or [])
 
     def document(self) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Moksha's monitoring socket: every five seconds a JSON document to whoever is subscribed.
+"""Moksha's monitoring socket: every few seconds a JSON document to whoever is subscribed.
 
 fedmsg-check, Nagios scripts, exporters and collectd scripts read it. The figures are those of the segment; as with
 Moksha, counts and times are of the time since the document before.
@@ -32,11 +32,12 @@ class MonitoringProducer:
     Threads: its `ProducerThread`, but for `connect`, which comes before that starts.
     """
 
-    frequency = 5.0
     now = False
     die = False
 
-    def __init__(self, publish: Callable[[bytes], None]) -> None:
+    def __init__(self, publish: Callable[[bytes], None], interval: float) -> None:
+        """Take what publishes a document, and how many seconds there are between two of them."""
+        self.frequency = interval
         self._publish = publish
         self._initialized = True
         self._last_ran: float | None = None

@@ -109,7 +109,7 @@ class FedmsgSite:
             return None
         mode = int(section.monitoring_socket_mode, 8) if section.monitoring_socket_mode else None
         self._monitor = Publisher([section.monitoring_socket], mode=mode, high_water_mark=MOST_HELD)
-        producer = MonitoringProducer(self._monitor.publish)
+        producer = MonitoringProducer(self._monitor.publish, section.monitoring_interval)
         self.hub.producers.append(producer)
         return producer
 
