@@ -25,7 +25,7 @@ demo: $(READY)
 
 test: lint
 	tools/set-up --packages
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -64,6 +64,7 @@ setup(
             "prometheus-client>=0.17",
             "pytest>=7.4",
             "pytest-timeout>=2.2",
+            "pytest-xdist>=3.5",
             "ruff>=0.17,<0.18",  # each minor version formats a little differently
             "types-six",
         ],

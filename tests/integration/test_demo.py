@@ -10,6 +10,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,15 +30,19 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]
 
 
 @pytest.fixture
-def temporary(tmp_path: Path) -> Iterator[Path]:
-    """The directory for temporary files of the demo, in which it leaves nothing."""
-    directory = tmp_path / "tmp"
-    directory.mkdir()
-    yield directory
-    assert not list(directory.iterdir())
+def temporary() -> Iterator[Path]:
+    """The directory for temporary files of the demo, in which it leaves nothing.
+
+    Not below pytest's own: the system allows a socket's path 107 bytes.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        yield Path(directory)
+        assert not os.listdir(directory)
 
 
-def start(temporary: Path, output: Path, *arguments: str, path: str = "") -> subprocess.Popen[str]:
+def start(
+    temporary: Path, output: Path, *arguments: str, path: str = "", where: Path | None = None
+) -> subprocess.Popen[str]:
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(map(str, (ROOT / "hub", ROOT / "collectd_plugin"))),
@@ -49,15 +54,17 @@ def start(temporary: Path, output: Path, *arguments: str, path: str = "") -> sub
     return subprocess.Popen(
         [*command, *arguments],
         env=environment,
-        cwd=temporary.parent,
+        cwd=where or temporary,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
 
 
-def run(temporary: Path, output: Path, *arguments: str, path: str = "") -> subprocess.CompletedProcess[str]:
-    process = start(temporary, output, *arguments, path=path)
+def run(
+    temporary: Path, output: Path, *arguments: str, path: str = "", where: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    process = start(temporary, output, *arguments, path=path, where=where)
     try:
         stdout, stderr = process.communicate(timeout=PATIENCE)
     finally:
@@ -136,7 +143,7 @@ def test_a_real_collectd_watches_and_its_rrds_make_the_picture(tmp_path: Path, t
     name = Path('a demo: "odd" characters, and relative')
     output = tmp_path / name
 
-    done = run(temporary, name, "--json")
+    done = run(temporary, name, "--json", where=tmp_path)
 
     outcome = the_shape(done)
     assert outcome["collectd"], outcome["remarks"]

@@ -570,7 +570,7 @@ def test_what_a_hub_left_that_was_killed_while_it_made_its_segment_is_in_nobodys
     assert sorted(os.listdir(path.parent)) == ["hub.lock", "hub.stats"]
 
 
-@pytest.mark.parametrize("pid", [1, os.getpid(), 99999])
+@pytest.mark.parametrize("pid", [1, os.getpid(), 99999], ids=["init", "ours", "nobody"])
 def test_a_leftover_under_the_name_of_a_process_does_not_keep_the_hub_from_starting(path: Path, pid: int) -> None:
     path.with_name(f".{path.name}.{pid}").write_bytes(b"half")
 
