@@ -161,3 +161,42 @@ def test_a_callback_that_raises_has_failed_whatever_the_others_say(
     assert bound.handle(message()) is Outcome.FAILED
     assert len(consumer.seen) == 1
     assert "the second one's trouble" in caplog.text
+
+
+def test_a_consumer_may_be_given_a_validation_or_notes_of_its_own_when_it_is_built() -> None:
+    """As a test does it, or a class that makes its methods in the constructor."""
+    called: list[str] = []
+    hub = MokshaHub(dict(old.CONFIG), strict=False, stop=lambda: None)
+
+    class Given(old.Old):
+        def __init__(self, hub: Any) -> None:
+            super().__init__(hub)
+            for name in ("validate", "pre_consume", "post_consume"):
+                setattr(self, name, lambda message, name=name: called.append(name))
+
+    hub.build(Given).handle(message())
+
+    assert called == ["validate", "pre_consume", "post_consume"]
+
+
+def test_a_consumer_that_begins_to_check_signatures_does_so_from_then_on() -> None:
+    bound, consumer = built(old.Old)
+    bound.handle(message(1))
+
+    consumer.validate_signatures = True
+
+    with pytest.raises(MessageError, match="its validation refuses it"):
+        bound.handle(message(2))
+    assert len(consumer.seen) == 1
+
+
+def test_a_consumer_whose_status_is_kept_in_its_own_way_keeps_it() -> None:
+    saved: list[Any] = []
+
+    class Keeping(old.Old):
+        def save_status(self, data: Any) -> None:
+            saved.append(data["status"])
+
+    MokshaHub(dict(old.CONFIG), strict=False, stop=lambda: None).build(Keeping).handle(message())
+
+    assert saved == ["pre", "post"]
