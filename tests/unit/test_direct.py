@@ -11,7 +11,8 @@ from fedmsg.consumers.gateway import GatewayConsumer
 from fedmsg.consumers.ircbot import IRCBotConsumer
 from fedmsg.consumers.relay import RelayConsumer
 
-from glasshub.compat.consumers import Direct, MokshaConsumer
+from glasshub.compat.consumers import MokshaConsumer
+from glasshub.compat.direct import Direct
 from glasshub.compat.incoming import Item
 from glasshub.compat.moksha import MokshaHub
 from glasshub.errors import MessageError

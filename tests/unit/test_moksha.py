@@ -13,7 +13,8 @@ import pytest
 from fedmsg.consumers import FedmsgConsumer
 from fedmsg.consumers.dummy import DummyConsumer
 
-from glasshub.compat.consumers import BusMessage, MokshaConsumer
+from glasshub.compat.consumers import MokshaConsumer
+from glasshub.compat.messages import BusMessage
 from glasshub.compat.moksha import MokshaHub, install, is_moksha_consumer
 from glasshub.consumer import Consumer
 from glasshub.errors import DisabledError, MessageError
