@@ -154,12 +154,15 @@ group may write to it: software is often deployed by a user of its own. `--allow
 | 1 | could not start, or a thread of the hub died: one line on standard error says why |
 | 2 | the command line or the configuration is wrong: one line says what, where, and what to do |
 | 4 | stopped as it was told to, but messages were left undone; the log says how many of which consumer |
+| 130, 143 | ended by a third SIGINT or SIGTERM, whatever hung |
 | 141 | whoever read the output has gone |
+
+`glasshub demo` ends with 1 also when a message is not accounted for, and with 130 when it was interrupted.
 
 ## Signals
 
-SIGTERM and SIGINT stop receiving and drain for at most `hub.drain_timeout`; a second one stops at once. SIGHUP opens
-the log files anew.
+SIGTERM and SIGINT stop receiving and drain for at most `hub.drain_timeout`; a second one stops at once, and a third
+ends it, whatever hangs. SIGHUP opens the log files anew.
 """
 
 

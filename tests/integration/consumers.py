@@ -58,6 +58,19 @@ class Unbuildable(Consumer):
         raise RuntimeError("the database is gone")
 
 
+class Clinging(Consumer):
+    """Does not close before somebody writes into the FIFO that its settings name."""
+
+    topics = ("",)
+
+    def consume(self, message: Message) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Wait."""
+        Path(self.settings["fifo"]).read_bytes()
+
+
 class Failing(Consumer):
     """Raises on every message."""
 

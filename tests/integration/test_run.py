@@ -34,10 +34,10 @@ def recorders(directory: Path) -> str:
     )
 
 
-def gate(directory: Path, more: str = "") -> str:
+def gate(directory: Path, more: str = "", *, kind: str = "Gate") -> str:
     """A configuration of a consumer that waits at a FIFO."""
     os.mkfifo(directory / "fifo")
-    return f'{more}\n[consumers.Gate]\nclass = "{HERE}:Gate"\nsettings = {{fifo = "{directory}/fifo"}}\n'
+    return f'{more}\n[consumers.Gate]\nclass = "{HERE}:{kind}"\nsettings = {{fifo = "{directory}/fifo"}}\n'
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -226,6 +226,17 @@ def test_a_second_signal_stops_at_once(tmp_path: Path, bus: Bus) -> None:
 
     assert exit_code == 4
     assert "left undone: Gate: 2 messages waiting, 1 in flight" in hub.said()
+
+
+def test_a_third_signal_ends_a_hub_whatever_hangs(tmp_path: Path, bus: Bus) -> None:
+    with hub_on(bus, tmp_path, toml=gate(tmp_path, kind="Clinging")) as hub:
+        hub.process.send_signal(signal.SIGTERM)
+        hub.wait_until(lambda snapshot: snapshot.status() == "stopped", "the hub to close its consumers")
+
+        hub.process.send_signal(signal.SIGINT)  # another one than the third: two of a kind may become one
+        exit_code = hub.stop(signal.SIGTERM)
+
+    assert exit_code == 128 + signal.SIGTERM
 
 
 def test_a_killed_hub_is_down_and_its_successor_takes_the_place(tmp_path: Path, bus: Bus) -> None:

@@ -8,6 +8,7 @@ import ast
 import importlib.util
 import re
 import shlex
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -163,6 +164,16 @@ def test_every_link_leads_somewhere(path: Path) -> None:
         file = (path.parent / target) if target else path
         assert file.exists(), f"{path.name}: {target}"
         assert not anchor or anchor in anchors(file), f"{path.name}: {target}#{anchor}"
+
+
+def test_every_exit_code_is_in_the_table() -> None:
+    table = rows(section(ROOT / "docs" / "configuration.md", "Exit codes"))
+    documented = [int(code) for row in table for code in re.findall(r"\d+", row[0])]
+    of_commands = {
+        code for module in (cli, *cli._COMMANDS) for name, code in vars(module).items() if name.startswith("EXIT_")
+    }
+
+    assert sorted(documented) == sorted({0, 128 + signal.SIGINT, 128 + signal.SIGTERM} | of_commands)
 
 
 def test_every_promise_names_a_test_that_there_is() -> None:
