@@ -162,7 +162,8 @@ group may write to it: software is often deployed by a user of its own. `--allow
 ## Signals
 
 SIGTERM and SIGINT stop receiving and drain for at most `hub.drain_timeout`; a second one stops at once, and a third
-ends it, whatever hangs. SIGHUP opens the log files anew.
+ends it, whatever hangs. SIGHUP opens the log files anew. SIGABRT, and whatever else kills a process that is broken,
+leaves on standard error what each thread was at.
 """
 
 

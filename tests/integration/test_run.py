@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import resource
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -237,6 +239,19 @@ def test_a_third_signal_ends_a_hub_whatever_hangs(tmp_path: Path, bus: Bus) -> N
         exit_code = hub.stop(signal.SIGTERM)
 
     assert exit_code == 128 + signal.SIGTERM
+
+
+def test_a_hub_that_is_aborted_leaves_in_the_log_what_each_thread_was_at(tmp_path: Path, bus: Bus) -> None:
+    with hub_on(bus, tmp_path, toml=gate(tmp_path)) as hub:
+        bus.publish_many(1)
+        hub.wait_until(lambda snapshot: snapshot.consumers[0].in_flight == 1, "the consumer to be at it")
+        resource.prlimit(hub.process.pid, resource.RLIMIT_CORE, (0, 0))
+
+        exit_code = hub.stop(signal.SIGABRT)
+
+    assert exit_code == -signal.SIGABRT
+    for file, function in (("tests/integration/consumers.py", "consume"), ("glasshub/hub.py", "_watch")):
+        assert re.search(rf'File "\S+/{file}", line \d+ in {function}\n', hub.said())
 
 
 def test_a_killed_hub_is_down_and_its_successor_takes_the_place(tmp_path: Path, bus: Bus) -> None:

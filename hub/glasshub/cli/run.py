@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import logging
 import os
 import resource
@@ -61,6 +62,8 @@ def run(options: argparse.Namespace) -> int:
         handle_signals()  # the constructor of a consumer may have taken them
         _say_where(config, hub)
 
+    if sys.stderr is not None:
+        faulthandler.enable()  # a watchdog ends a hub that hangs with SIGABRT: this tells what each thread was at
     return _end(hub.run(on_ready))
 
 
