@@ -21,6 +21,7 @@ from pathlib import Path
 from glasshub.config import DEFAULT, ConfigBuilder, HubSection, ZmqSection
 from glasshub.hub import Hub
 from glasshub.message import Frame
+from glasshub.notify import Notifier
 from glasshub.roster import Roster
 from glasshub.sources import Batch
 from glasshub.sources.zmq import ZmqSource
@@ -107,7 +108,7 @@ def main() -> None:
     config = builder.build()
     source = WatchedSource(config.zmq)
     roster = Roster(config, only=[f"benchmarks.consumers:Busy{n}" for n in range(3)])
-    hub = Hub(config, roster, source, directory=Path.cwd(), version="0")
+    hub = Hub(config, roster, source, directory=Path.cwd(), version="0", notifier=Notifier())
     source.on_silence = hub.request_abort
     hub.run()
     Path("delays").write_bytes(source.delays.tobytes())

@@ -164,6 +164,37 @@ group may write to it: software is often deployed by a user of its own. `--allow
 SIGTERM and SIGINT stop receiving and drain for at most `hub.drain_timeout`; a second one stops at once, and a third
 ends it, whatever hangs. SIGHUP opens the log files anew. SIGABRT, and whatever else kills a process that is broken,
 leaves on standard error what each thread was at.
+
+## Under systemd
+
+With `Type=notify` in its unit ([moving.md](moving.md#a-unit-for-systemd) has one) the hub tells systemd how it is, or
+whoever else has put an address into `$NOTIFY_SOCKET` (sd_notify(3)):
+
+| told | when |
+| --- | --- |
+| `READY=1` | the source is open and subscribed, and all workers are up |
+| `STATUS=` | every five seconds; `systemctl status` shows it |
+| `WATCHDOG=1` | twice in `WatchdogSec`, as long as the enqueuer and the main loop go round |
+| `RELOADING=1`, then `READY=1` | SIGHUP; with what `Type=notify-reload` wants to know |
+| `STOPPING=1` | the hub begins to drain |
+| `EXTEND_TIMEOUT_USEC=` | every five seconds while it drains; `TimeoutStopSec` may be less than `hub.drain_timeout` |
+
+The status says how many messages wait, and which consumer is slowest: the one whose oldest message has waited longest,
+or that has been at one message for longer still. That shows also where a backlog does not shrink, and the catch-up
+time, which stands beside it, is unknown.
+
+    running: 103 messages waiting; slowest is badges: 3 waiting, the oldest for 3m20s, does not catch up
+
+**Watchdog.** An enqueuer that hangs is noticed after `WatchdogSec`, or half as much again at the most, a main loop that
+hangs within `WatchdogSec`. Then systemd ends the hub with SIGABRT, and starts it anew if `Restart=` says so. A consumer
+that hangs is no reason: its neighbours go on, and a restart would cost them their backlog; the status, collectd and
+`glasshub stats` show it. There is one exception. In shape `inline` consumers run in the enqueuer's own thread: there
+`WatchdogSec` must be longer than the longest time that all consumers together may take for one message, and for what
+they have put into their own queues. Where nobody knows that time, leave it out. Elsewhere 30 seconds are plenty; below
+2 seconds the main loop, which goes round twice a second, is too slow.
+
+What consumers start does not find `$NOTIFY_SOCKET` and the like in its environment, so that nobody else speaks for
+the hub.
 """
 
 

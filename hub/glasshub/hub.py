@@ -9,12 +9,12 @@ closed, so that anybody can watch the whole of it, and last the consumers.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import select
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from .dispatch import SHAPES, Shape, Station
 from .enqueuer import Enqueuer
 from .errors import ConfigError, HubError, NoConsumerError
 from .logs import reopen
+from .notify import Notifier
 from .roster import Roster
 from .routing import Router
 from .sources import Source
@@ -54,7 +55,9 @@ class Left:
 class Hub:
     """A hub that runs once, in the thread that calls `run`."""
 
-    def __init__(self, config: Config, roster: Roster, source: Source, *, directory: Path, version: str) -> None:
+    def __init__(
+        self, config: Config, roster: Roster, source: Source, *, directory: Path, version: str, notifier: Notifier
+    ) -> None:
         """Take everything that the hub works with; nothing is started and nothing made.
 
         Raises:
@@ -69,6 +72,7 @@ class Hub:
         self._roster = roster
         self._source = source
         self._version = version
+        self._notifier = notifier
         self.segment_path = directory / f"{config.hub.name}.stats"
         self.socket_path = directory / f"{config.hub.name}.sock"
         self._is_stopping = False
@@ -104,7 +108,7 @@ class Hub:
             HubError: The hub cannot start, or one of its threads died.
         """
         sys.setswitchinterval(self._config.hub.switch_interval)
-        with contextlib.closing(self._wakeup), claimed(self.segment_path.parent, self._config.hub.name):
+        with closing(self._notifier), closing(self._wakeup), claimed(self.segment_path.parent, self._config.hub.name):
             crew = self._roster.build(self.request_stop)
             try:
                 if crew.is_idle:
@@ -138,6 +142,7 @@ class Hub:
                         thread.start()
                     segment.phase("running")
                     on_ready()
+                    self._notifier.ready()
                 self._watch(segment, shape, enqueuer)
             finally:
                 self._wind_down(segment, shape, enqueuer, [thread for thread in background if thread.is_alive()])
@@ -183,7 +188,7 @@ class Hub:
         """Beat until the hub is to stop, and see to it that everybody is alive."""
         while not self._is_stopping and enqueuer.error is None:
             self._sleep()
-            segment.beat()
+            self._beat(segment)
             dead = shape.dead()
             if dead:
                 raise HubError(f"worker {', '.join(dead)} died of an error in Glasshub itself, see the log above")
@@ -198,14 +203,22 @@ class Hub:
             self._wakeup.clear()
         if self._is_reopening:
             self._is_reopening = False
+            self._notifier.reloading()
             reopen()
             logger.info("log files reopened")
+            self._notifier.ready()
+
+    def _beat(self, segment: SegmentWriter) -> None:
+        """Show everybody who looks that the main loop goes round."""
+        segment.beat()
+        self._notifier.beat(segment)
 
     def _wind_down(
         self, segment: SegmentWriter, shape: Shape, enqueuer: Enqueuer, background: list[Background]
     ) -> None:
         segment.phase("draining")
-        segment.beat()
+        self._notifier.stopping()
+        self._beat(segment)
         deadline = time.monotonic() + self._config.hub.drain_timeout
         for thread in background:
             thread.stop()
@@ -213,21 +226,21 @@ class Hub:
         enqueuer.join(_GRACE)
         while enqueuer.is_alive() and self._may_wait(deadline):
             enqueuer.join(_BEAT)
-            segment.beat()
+            self._beat(segment)
         shape.close()
         while self._may_wait(deadline) and not shape.join(min(_BEAT, max(deadline - time.monotonic(), 0))):
-            segment.beat()
+            self._beat(segment)
         for thread in background:
             self._await(thread, segment, deadline)
         shape.stop()
         shape.join(0 if self._is_aborting else _GRACE)
-        segment.beat()
+        self._beat(segment)
 
     def _await(self, thread: Background, segment: SegmentWriter, deadline: float) -> None:
         thread.join(0 if self._is_aborting else _GRACE)
         while thread.is_alive() and thread.is_awaited and self._may_wait(deadline):
             thread.join(_BEAT)
-            segment.beat()
+            self._beat(segment)
         if thread.is_alive():
             logger.warning("left undone: %s is still at work", thread.name)
 

@@ -426,6 +426,11 @@ class SegmentWriter:
         slots[layout.REALTIME_OFFSET // layout.SLOT] = max(time.time_ns() - now_ns, 0)
         slots[layout.HEARTBEAT_OFFSET // layout.SLOT] = now_ns
 
+    @property
+    def enqueuer_heartbeat_ns(self) -> int:
+        """When the enqueuer last went round its loop, on the monotonic clock; 0 before the first time. Threads: any."""
+        return self._hub[_HUB["enqueuer_heartbeat_ns"]]
+
     def phase(self, phase: str) -> None:
         """Publish what the hub is doing, one of `glasshub_stats.snapshot.PHASES`. Threads: main thread only."""
         self._hub[_HUB["phase"]] = PHASES.index(phase)

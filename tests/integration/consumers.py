@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from glasshub import Consumer, Message
 
@@ -58,6 +60,20 @@ class Unbuildable(Consumer):
         raise RuntimeError("the database is gone")
 
 
+class SlowToBuild(Consumer):
+    """Its constructor waits until somebody writes into the FIFO that its settings name."""
+
+    topics = ("",)
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        """Wait."""
+        super().__init__(settings)
+        Path(settings["fifo"]).read_bytes()
+
+    def consume(self, message: Message) -> None:
+        """Do nothing."""
+
+
 class Clinging(Consumer):
     """Does not close before somebody writes into the FIFO that its settings name."""
 
@@ -69,6 +85,17 @@ class Clinging(Consumer):
     def close(self) -> None:
         """Wait."""
         Path(self.settings["fifo"]).read_bytes()
+
+
+class Parent(Consumer):
+    """Has a child write its environment into the file that its settings name."""
+
+    topics = ("",)
+
+    def consume(self, message: Message) -> None:
+        """Wait for the child."""
+        with Path(self.settings["file"]).open("wb") as file:
+            subprocess.run(["env"], stdout=file, check=True)
 
 
 class Failing(Consumer):

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from .. import __version__
+from .. import __version__, notify
 from ..config import Config
 from ..errors import ConfigError
 from ..hub import Hub, Left
@@ -54,7 +54,8 @@ def run(options: argparse.Namespace) -> int:
     _raise_descriptor_limit()
     directory = Path(config.stats.directory) if config.stats.directory else default_stats_directory()
     roster = Roster(config, effective.fedmsg, only=effective.consumers, producers=effective.producers)
-    hub = Hub(config, roster, ZmqSource(config.zmq), directory=directory, version=__version__)
+    notifier = notify.from_environment(os.environ)
+    hub = Hub(config, roster, ZmqSource(config.zmq), directory=directory, version=__version__, notifier=notifier)
     handle_signals = _signal_handlers(hub)
     handle_signals()
 
