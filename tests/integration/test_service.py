@@ -6,6 +6,8 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -13,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from ..needs import program
 from ..service_manager import ServiceManager, manager_at
-from .hubs import DEADLINE, Bus, HubProcess, bus_in, wait_until
+from .hubs import DEADLINE, ROOT, Bus, HubProcess, bus_in, wait_until
 
 HERE = "tests.integration.consumers"
 
@@ -201,3 +204,18 @@ def test_what_a_consumer_starts_cannot_speak_for_the_hub(tmp_path: Path, bus: Bu
     assert "PYTHONPATH=" in environment
     assert "NOTIFY_SOCKET" not in environment
     assert "WATCHDOG" not in environment
+
+
+def test_the_unit_in_the_guide_is_one_for_systemd(tmp_path: Path) -> None:
+    guide = (ROOT / "docs" / "moving.md").read_text(encoding="utf-8")
+    (unit,) = re.findall(r"^    (\[Unit\]\n.*?)\n\n^- ", guide, re.MULTILINE | re.DOTALL)
+    file = tmp_path / "glasshub.service"
+    file.write_text(re.sub("^    ", "", unit, flags=re.MULTILINE).replace("/usr/bin/glasshub", sys.executable))
+
+    done = subprocess.run(
+        [program("systemd-analyze"), "--man=no", "verify", file], capture_output=True, text=True, check=False
+    )
+
+    assert [line for line in done.stderr.splitlines() if "glasshub" in line] == []
+    assert done.returncode == 0
+    assert "\nType=notify\n" in file.read_text()
