@@ -70,7 +70,7 @@ def status(body: object, phase: str = "post") -> str:
 
 def job(recorder: Recorder, content: str, **more: Any) -> BacklogJob:
     settings: dict[str, Any] = {"wanted": lambda _: True, "put": recorder.put.append, **more}
-    return BacklogJob(consumer="Mailer", path="/status/Mailer", status=content, counts=recorder, **settings)
+    return BacklogJob(consumer="Mailer", last=last_message(content), counts=recorder, **settings)
 
 
 def thread(server: FakeDatagrepper, *jobs: BacklogJob, **more: Any) -> BacklogThread:
@@ -174,40 +174,6 @@ def test_a_last_message_of_the_future_leaves_nothing_to_fetch(
 
     assert recorder.calls == ["began", "ended"]
     assert "0 messages fetched" in caplog.text
-
-
-NO_TIMES: list[Any] = [None, "1", True, [], -1, float("nan"), float("inf")]
-NO_IDS: list[Any] = [None, 1, []]
-BROKEN = [
-    "",
-    '{"message": {"topic": "org.old", "bo',
-    "[" * 100_000,
-    "[]",
-    "{}",
-    "null",
-    '{"message": null}',
-    status("no json"),
-    status([]),
-    status(3),
-    status({"topic": "org.old", "msg": 3}),
-    *[status(published(1, timestamp=value)) for value in NO_TIMES],
-    *[status(published(1, msg_id=value)) for value in NO_IDS],
-]
-
-
-@pytest.mark.parametrize("content", BROKEN, ids=lambda content: repr(content[:80]))
-def test_a_broken_status_file_is_one_line_in_the_log_and_no_fetch(
-    server: FakeDatagrepper, content: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    broken, whole = Recorder(), Recorder()
-
-    ended(thread(server, job(broken, content), job(whole, status(published(8)))))
-
-    assert (broken.calls, broken.put) == ([], [])
-    assert whole.numbers == [9]
-    (line,) = caplog.messages
-    assert line.startswith("Mailer: no backlog is fetched: /status/Mailer: this names no message with msg_id and ")
-    assert len(line) < 200
 
 
 def test_a_status_file_names_the_last_message() -> None:

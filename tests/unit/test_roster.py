@@ -12,15 +12,16 @@ from typing import Any, NoReturn
 
 import pytest
 
+from glasshub.compat.consumers import MokshaConsumer
 from glasshub.compat.fedmsg_config import FedmsgConfigFiles
 from glasshub.compat.site import MONITORING
-from glasshub.config import Config, ConsumerSection, FedmsgSection, HubSection
+from glasshub.config import Config, ConsumerSection, FedmsgSection, HubSection, ZmqSection
 from glasshub.consumer import Consumer
 from glasshub.crew import Job, Member
 from glasshub.errors import ConfigError, HubError, MessageError
 from glasshub.message import Message
 from glasshub.roster import MOKSHA_GROUP, NATIVE_GROUP, Roster
-from glasshub.stats import Outcome
+from glasshub.stats import ConsumerRow, Outcome, SegmentWriter
 
 from ..fakes import frame
 
@@ -684,3 +685,32 @@ def test_a_module_that_sets_up_logging_for_itself_does_not_silence_the_hub(
 
     assert logging.getLogger().handlers == handlers
     assert "is neither a glasshub.Consumer" in caplog.text
+
+
+def test_where_nothing_may_be_fetched_a_consumer_remembers_nothing_for_a_fetch(
+    tmp_path: Path, fedmsg_config: FedmsgSection
+) -> None:
+    (tmp_path / "fedmsg-hub").mkdir()
+    (tmp_path / "fedmsg-hub" / "Old").write_text('{"message": {"body": {"msg_id": "2014-1", "timestamp": 1}}}')
+    file = f"""config = {{'old.enabled': True, 'validate_signatures': False, 'status_directory': {str(tmp_path)!r},
+        'datagrepper_url': 'http://127.0.0.1/raw'}}"""
+    Path(*fedmsg_config.config).write_text(file, encoding="utf-8")
+    config = Config(hub=_ALONE, fedmsg=replace(fedmsg_config, backlog_limit=0))
+    rows = [ConsumerRow("Old", 1, True)]
+    segment = SegmentWriter(tmp_path / "s", rows, name="x", version="1", shape="threads", source="memory")
+
+    crew = roster(config, f"{_OLD}:Old").build(lambda: None)
+    threads = crew.background(segment)
+    segment.close()
+
+    assert threads == []
+    assert isinstance(crew.members[0].consumer, MokshaConsumer)
+    assert crew.members[0].consumer.duplicates is None
+
+
+def test_where_the_first_of_no_endpoints_is_to_be_bound_nothing_is(fedmsg_config: FedmsgSection) -> None:
+    config = Config(hub=_ALONE, zmq=ZmqSection(publish_at="first"), fedmsg=fedmsg_config)
+
+    (member,) = built(config, f"{_OLD}:Old")
+
+    assert member.consumer is not None

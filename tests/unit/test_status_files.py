@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 
 from glasshub.compat.consumers import MokshaConsumer
+from glasshub.compat.datagrepper import last_message
 from glasshub.compat.moksha import MokshaHub
 from glasshub.compat.status_files import Missed, status_path
 from glasshub.stats import ConsumerRow, SegmentWriter
 
 from ..fakes import frame
 from . import old_consumers as old
+from .fake_datagrepper import published
 from .inlets import ListInlet
 
 STATUS = json.dumps({"message": {"topic": "org.old", "body": {"msg_id": "2014-1", "timestamp": 1}}, "status": "post"})
@@ -59,7 +61,7 @@ def test_what_fedmsg_hub_has_left_is_taken_up_and_our_own_status_goes_there(tmp_
     bound.handle(frame('{"topic": "org.old", "msg_id": "2014-2"}', topic=b"org.old"))
 
     assert missed is not None
-    assert missed.status == STATUS
+    assert missed.last == last_message(STATUS)
     assert json.loads((tmp_path / "fedmsg-hub" / "Old").read_text())["message"]["body"]["msg_id"] == "2014-2"
 
 
@@ -132,3 +134,46 @@ def test_fedmsgs_own_fetch_does_not_run(tmp_path: Path, monkeypatch: pytest.Monk
     consumer._backlog(STATUS)
 
     assert consumer.incoming.empty()
+
+
+def status(body: object) -> str:
+    """A status file as fedmsg writes it."""
+    return json.dumps({"message": {"topic": "org.old", "body": body}, "status": "post"})
+
+
+NO_TIMES: list[Any] = [None, "1", True, [], -1, float("nan"), float("inf")]
+NO_IDS: list[Any] = [None, 1, []]
+BROKEN = [
+    "",
+    '{"message": {"topic": "org.old", "bo',
+    "[" * 100_000,
+    "[]",
+    "{}",
+    "null",
+    '{"message": null}',
+    status("no json"),
+    status([]),
+    status(3),
+    status({"topic": "org.old", "msg": 3}),
+    *[status(published(1, timestamp=value)) for value in NO_TIMES],
+    *[status(published(1, msg_id=value)) for value in NO_IDS],
+]
+
+
+@pytest.mark.parametrize("content", BROKEN, ids=lambda content: repr(content[:80]))
+def test_a_broken_status_file_is_one_line_in_the_log_and_no_fetch(
+    tmp_path: Path, content: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nor does the consumer remember messages for a fetch that never ends."""
+    write_status(tmp_path, content)
+    bound = built(tmp_path)
+    caplog.clear()
+
+    assert Missed.by(bound, "glasshub") is None
+
+    assert bound.duplicates is None
+    (line,) = caplog.messages
+    assert line.startswith(
+        f"Old: no backlog is fetched: {tmp_path}/fedmsg-hub/Old: this names no message with msg_id and "
+    )
+    assert len(line) < 200 + len(str(tmp_path))

@@ -189,13 +189,25 @@ class FetchCounts(Protocol):
 
 
 @dataclass(frozen=True)
+class LastMessage:
+    """The last message that a consumer began to handle.
+
+    Attributes:
+        msg_id: Its msg_id.
+        timestamp: When it was published, Unix time.
+    """
+
+    msg_id: str
+    timestamp: float
+
+
+@dataclass(frozen=True)
 class BacklogJob:
     """A consumer whose backlog is to be fetched.
 
     Attributes:
         consumer: Its name, for the log.
-        path: Its status file, for the log.
-        status: What that said before the consumer handled anything new.
+        last: What its status file named before the consumer handled anything new.
         wanted: Whether it subscribes to a topic.
         put: Takes each message, in the form that it had on the bus.
         counts: Where to count.
@@ -204,8 +216,7 @@ class BacklogJob:
     """
 
     consumer: str
-    path: str
-    status: str
+    last: LastMessage
     wanted: Callable[[str], bool]
     put: Callable[[Message], None]
     counts: FetchCounts
@@ -263,25 +274,20 @@ class BacklogThread(threading.Thread):
             self._do(job, now)
 
     def _do(self, job: BacklogJob, now: float) -> None:
-        try:
-            last = last_message(job.status)
-        except StatusError as error:
-            logger.error("%s: no backlog is fetched: %s: %s", job.consumer, job.path, error)
-            return
         job.counts.began()
-        is_complete = self._fetch(job, last, now)
+        is_complete = self._fetch(job, now)
         if self._stopping.is_set():
             return
         if not is_complete:
             job.counts.failed()
         job.counts.ended()
 
-    def _fetch(self, job: BacklogJob, last: LastMessage, now: float) -> bool:
+    def _fetch(self, job: BacklogJob, now: float) -> bool:
         """Fetch what there is, and say whether it worked."""
-        window = self._window(job, last, now)
+        window = self._window(job, now)
         fetched = skipped = 0
         try:
-            for message in self._messages(job, last, window):
+            for message in self._messages(job, window):
                 if job.skip_last_message and not (fetched or skipped):
                     logger.info("%s: left out %r, as skip_last_message says", job.consumer, message["msg_id"])
                     skipped = 1
@@ -301,16 +307,16 @@ class BacklogThread(threading.Thread):
                 logger.warning("%s: the fetch of its backlog is given up, since the hub stops", job.consumer)
         return True
 
-    def _window(self, job: BacklogJob, last: LastMessage, now: float) -> Window:
-        oldest = now - self._age
-        if last.timestamp < oldest:
-            logger.warning("%s: the backlog %s is too old to be fetched", job.consumer, Window(last.timestamp, oldest))
-        return Window(min(max(last.timestamp, oldest), now), now)
+    def _window(self, job: BacklogJob, now: float) -> Window:
+        since, oldest = job.last.timestamp, now - self._age
+        if since < oldest:
+            logger.warning("%s: the backlog %s is too old to be fetched", job.consumer, Window(since, oldest))
+        return Window(min(max(since, oldest), now), now)
 
-    def _messages(self, job: BacklogJob, last: LastMessage, window: Window) -> Iterator[Message]:
+    def _messages(self, job: BacklogJob, window: Window) -> Iterator[Message]:
         """Those to put, until there are no more or the thread is stopped."""
         pages = self._datagrepper.messages(
-            window, limit=self._limit, wanted=job.wanted, stop=self._stopping, known=[last.msg_id]
+            window, limit=self._limit, wanted=job.wanted, stop=self._stopping, known=[job.last.msg_id]
         )
         for page in pages:
             for message in page.messages:
@@ -325,19 +331,6 @@ class BacklogThread(threading.Thread):
                     self._limit,
                     page.missed,
                 )
-
-
-@dataclass(frozen=True)
-class LastMessage:
-    """The last message that a consumer began to handle.
-
-    Attributes:
-        msg_id: Its msg_id.
-        timestamp: When it was published, Unix time.
-    """
-
-    msg_id: str
-    timestamp: float
 
 
 def last_message(status: str) -> LastMessage:

@@ -121,14 +121,14 @@ class FedmsgSite:
             slots: Where to count for each.
         """
         section = self._config.fedmsg
+        if not (self._missed and section.backlog_limit):
+            return []
         jobs = [
             missed.job(name, counts)
             for (name, consumer), counts in zip(consumers, slots)
             for missed in self._missed
             if missed.consumer is consumer
         ]
-        if not (jobs and section.backlog_limit):
-            return []
         datagrepper = Datagrepper(self._fedmsg["datagrepper_url"])
         return [BacklogThread(datagrepper, jobs, age=section.backlog_age, limit=section.backlog_limit)]
 
@@ -153,8 +153,10 @@ def _publisher(config: Config) -> Publisher | None:
         PublishError: An endpoint cannot be bound; or none of them, where one is enough.
     """
     endpoints = config.zmq.publish_endpoints
+    if not endpoints:
+        return None
     if config.zmq.publish_at == "all":
-        return Publisher(endpoints) if endpoints else None
+        return Publisher(endpoints)
     errors = []
     for endpoint in endpoints:
         try:

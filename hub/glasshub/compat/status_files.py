@@ -15,7 +15,7 @@ from typing import Any
 
 from ..stats import FetchSlots
 from .consumers import MokshaConsumer
-from .datagrepper import BacklogJob
+from .datagrepper import BacklogJob, LastMessage, StatusError, last_message
 from .duplicates import Duplicates
 from .incoming import Item
 
@@ -53,18 +53,18 @@ def status_path(directory: str, hub: str, consumer: Any) -> Path:
 
 @dataclass(frozen=True)
 class Missed:
-    """A consumer that may have missed messages, and what its status file said before it handled anything new."""
+    """A consumer that may have missed messages, and what its status file named before it handled anything new."""
 
     consumer: MokshaConsumer
-    path: Path
-    status: str
+    last: LastMessage
 
     @classmethod
     def by(cls, consumer: MokshaConsumer, hub: str) -> Missed | None:
         """What a consumer that has just been built may have missed; from now on its status file is where we want it.
 
         Returns:
-            None when fedmsg's configuration wants no backlog, or the consumer has never run.
+            None when fedmsg's configuration wants no backlog, when the consumer has never run, or when its status
+            file is no good, said in the log.
         """
         author: Any = consumer.author
         if not (fetches_as_fedmsg_does(author) and author.status_lock):
@@ -73,21 +73,22 @@ class Missed:
         author.status_filename = str(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            return cls(consumer, path, path.read_text(encoding="utf-8"))
+            return cls(consumer, last_message(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             logger.info("%s has no backlog: there is no %s", type(author).__name__, path)
         except (OSError, UnicodeDecodeError) as error:
             logger.error("%s: no backlog is fetched: %s cannot be read: %s", type(author).__name__, path, error)
+        except StatusError as error:
+            logger.error("%s: no backlog is fetched: %s: %s", type(author).__name__, path, error)
         return None
 
     def job(self, name: str, counts: FetchSlots) -> BacklogJob:
-        """What the thread has to do that fetches."""
+        """What the thread has to do that fetches; from now on the consumer remembers what it is handed."""
         author: Any = self.consumer.author
         duplicates = self.consumer.duplicates = Duplicates()
         return BacklogJob(
             consumer=name,
-            path=str(self.path),
-            status=self.status,
+            last=self.last,
             wanted=self.consumer.wants,
             put=lambda message: self.consumer.incoming.append(Item({"body": message, "topic": message["topic"]})),
             counts=_Counts(counts, duplicates),
