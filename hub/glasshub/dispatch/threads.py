@@ -7,49 +7,16 @@ they never run at the same time, and none of them starves another.
 
 from __future__ import annotations
 
-import threading
 from collections import defaultdict
 from collections.abc import Sequence
 
 from ..logs import Repeats
 from ..message import Frame
 from ..queues import Bell, WorkQueue
-from ..stats import InjectionSlots, SegmentWriter
+from ..stats import SegmentWriter
 from ..worker import Lane, WorkerThread
 from .base import Routed, Shape, Station
-
-
-class QueueInlet:
-    """The way into the queue of one consumer. Threads: any."""
-
-    def __init__(self, queue: WorkQueue[Frame], bell: Bell, slots: InjectionSlots) -> None:
-        self._queue = queue
-        self._bell = bell
-        self._slots = slots
-        self._lock = threading.Lock()  # of the slots: several threads may put
-
-    def put(self, frame: Frame) -> None:
-        """See `Inlet.put`."""
-        with self._lock:
-            self._slots.injected(1)
-            self._queue.put([frame])
-            head_ns = self._queue.head_ns()
-            self._slots.put(len(self._queue), head_ns if head_ns >= frame.received_ns else 0)
-
-    def take(self, timeout: float | None) -> Frame | None:
-        """See `Inlet.take`."""
-        frame = self._queue.take()
-        while frame is None and self._bell.wait(self._queue.__len__, timeout):
-            frame = self._queue.take()
-        if frame is not None:
-            with self._lock:
-                self._slots.withdrew(1)
-                self._slots.put(len(self._queue), self._queue.head_ns())
-        return frame
-
-    def __len__(self) -> int:
-        """See `Inlet.__len__`."""
-        return len(self._queue)
+from .inlet import QueueInlet
 
 
 class ThreadsShape(Shape):
@@ -64,7 +31,7 @@ class ThreadsShape(Shape):
             bell, lanes = grouped.setdefault(station.group, (Bell(), [])) if station.group else (Bell(), [])
             queue: WorkQueue[Frame] = WorkQueue(bell)
             self._queues.append(queue)
-            self._inlets.append(QueueInlet(queue, bell, station.injections))
+            self._inlets.append(QueueInlet(queue, station.injections, bell=bell))
             self._bells.append(bell)
             if station.group:
                 lanes.append(Lane(queue, station.runner(0, repeats)))
