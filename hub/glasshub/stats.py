@@ -50,6 +50,7 @@ _FURTHER = _OCTAVES << PRECISION_BITS
 _BUCKET_OF_UNITS = tuple(bucket_of(units << UNIT_SHIFT) for units in range(_TABLED))
 
 _CONSUMER = _slots_of("consumer")
+_BLOCKED, _BLOCKING = _CONSUMER["blocked_ns"], _CONSUMER["blocking_ns"]
 _ENQUEUED, _WATERMARK, _PUT_HEAD = _CONSUMER["enqueued"], _CONSUMER["watermark"], _CONSUMER["put_head_ns"]
 
 _HUB = _slots_of("hub")
@@ -150,7 +151,7 @@ class WorkerSlots:
 class ConsumerSlots:
     """What the enqueuer counts for one consumer. Threads: enqueuer only."""
 
-    __slots__ = ("_count", "_head", "_highest", "_slots", "_watermark", "total")
+    __slots__ = ("_blocked_ns", "_count", "_head", "_highest", "_slots", "_watermark", "total")
 
     def __init__(
         self, slots: memoryview, *, count: int = _ENQUEUED, watermark: int = _WATERMARK, head: int = _PUT_HEAD
@@ -159,7 +160,7 @@ class ConsumerSlots:
         self._count = count
         self._watermark = watermark
         self._head = head
-        self._highest = 0
+        self._highest = self._blocked_ns = 0
         #: Messages counted so far.
         self.total = 0
 
@@ -178,6 +179,38 @@ class ConsumerSlots:
             self._slots[self._head] = first_ns
         if depth > self._highest:
             self._slots[self._watermark] = self._highest = depth
+
+    def blocked(self, began_ns: int, now_ns: int) -> None:
+        """Show that the enqueuer has been waiting for room since `began_ns`, and still is."""
+        self._slots[_BLOCKED] = self._blocked_ns + now_ns - began_ns
+        self._slots[_BLOCKING] = began_ns
+
+    def unblocked(self) -> None:
+        """Show that it does not wait any more."""
+        self._slots[_BLOCKING] = 0
+        self._blocked_ns = self._slots[_BLOCKED]
+
+
+class DropSlots:
+    """What is counted of messages that are thrown away. Threads: whoever holds the lock of the hub's `Overflow`."""
+
+    __slots__ = ("_slots", "total")
+
+    def __init__(self, slots: memoryview) -> None:
+        self._slots = slots
+        #: Messages counted so far.
+        self.total = 0
+
+    def dropped(self, count: int, head_ns: int) -> None:
+        """Count messages; after they are out of the queue, so that none counts as taken before.
+
+        Args:
+            count: How many.
+            head_ns: When the message was received that is first in the queue now; 0 for none, or as before.
+        """
+        if head_ns:
+            self._slots[_CONSUMER["drop_head_ns"]] = head_ns
+        self.total = self._slots[_CONSUMER["dropped"]] = self.total + count
 
 
 class InjectionSlots(ConsumerSlots):
@@ -281,9 +314,9 @@ class DispatcherSlots:
 
 
 class HubQueueSlots:
-    """What others than the enqueuer put into the one queue of shape `shared`.
+    """What others than the enqueuer put into the one queue of shape `shared`, and what is dropped out of it.
 
-    Threads: whoever holds the lock of that queue's inlets.
+    Threads: whoever holds the lock of that queue.
     """
 
     __slots__ = ("_slots",)
@@ -294,6 +327,10 @@ class HubQueueSlots:
     def injected(self, count: int) -> None:
         """Count messages; before they are put."""
         self._slots[_HUB["queue_injected"]] += count
+
+    def dropped(self) -> None:
+        """Count a message that was dropped for all its consumers."""
+        self._slots[_HUB["queue_dropped"]] += 1
 
 
 class ProducerSlots:
@@ -368,6 +405,7 @@ class SegmentWriter:
         hub_queue: The hub's slots that others write who put into the queue of shape `shared`.
         consumers: The enqueuer's slots of each consumer.
         injections: The slots of each consumer that others write who put into its queue.
+        drops: The slots of each consumer that are written by whoever drops its messages.
         fetches: The slots of each consumer that its fetcher writes.
         workers: The slots of each consumer's workers.
         producers: The slots of each producer.
@@ -456,6 +494,7 @@ class SegmentWriter:
     ) -> None:
         self.consumers: list[ConsumerSlots] = []
         self.injections: list[InjectionSlots] = []
+        self.drops: list[DropSlots] = []
         self.fetches: list[FetchSlots] = []
         self.workers: list[list[WorkerSlots]] = []
         for index, (consumer, row) in enumerate(zip(consumers, rows)):
@@ -464,6 +503,7 @@ class SegmentWriter:
             row[_CONSUMER["initialized"]] = consumer.initialized
             self.consumers.append(ConsumerSlots(row))
             self.injections.append(InjectionSlots(row))
+            self.drops.append(DropSlots(row))
             self.fetches.append(FetchSlots(row))
             workers = [next(worker_rows) for _ in range(consumer.workers)]
             for worker in workers:

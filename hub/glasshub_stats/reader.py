@@ -97,6 +97,10 @@ def _contents(path, descriptor):
     return data
 
 
+#: What a consumer's row counts as taken out of its queue.
+_TAKEN = ("withdrawn", "dropped")
+
+
 def _settle(path, descriptor, data, section):
     # type: (str, int, bytearray, layout.Section) -> None
     """Have the slots of each row as of one instant.
@@ -119,13 +123,13 @@ def _renew(path, descriptor, data, sections):
     # type: (str, int, bytearray, Dict[str, layout.Section]) -> None
     """Have what was put as of a later instant than what the workers took: nobody sees more messages taken than put.
 
-    What consumers have withdrawn stands in the same rows as what was put, and is kept from the earlier reading.
+    What was withdrawn or dropped stands in the same rows as what was put, and is kept from the earlier reading.
     """
     workers = sections["worker"]
     behind = workers.offset + workers.rows * workers.row_size
-    withdrawn = [(column, data[column]) for column in _columns(sections, "consumer", "withdrawn")]
+    taken = [(column, data[column]) for name in _TAKEN for column in _columns(sections, "consumer", name)]
     data[behind:] = _read_at(path, descriptor, behind, len(data) - behind)
-    for column, earlier in withdrawn:
+    for column, earlier in taken:
         data[column] = earlier
 
 

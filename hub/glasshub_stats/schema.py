@@ -27,6 +27,7 @@ TEXT_BYTES = 128
 # Who writes.
 ENQUEUER = "enqueuer"
 INLET = "inlet"  # whoever puts into a queue, or takes out of it, past enqueuer and workers; one at a time
+OVERFLOW = "overflow"  # whoever drops what finds no room: the enqueuer, or who puts past it; one at a time
 FETCHER = "fetcher"  # the thread that fetches a consumer's backlog at start
 WORKER = "worker"
 PRODUCER = "producer"  # its own thread
@@ -136,9 +137,8 @@ CONSUMER_FIELDS = (
         "dropped",
         COUNTER,
         "messages",
-        ENQUEUER,
-        "Messages thrown away after being enqueued, by an overflow policy. No policy exists yet, so nothing is "
-        "ever dropped: queues are as long as memory allows.",
+        OVERFLOW,
+        "Messages of `enqueued` thrown away because the queue had no room, or the hub no memory.",
     ),
     Metric(
         "watermark",
@@ -162,6 +162,21 @@ CONSUMER_FIELDS = (
         "nanoseconds",
         INLET,
         "When the message was received, or made, that was last injected into the empty queue.",
+    ),
+    Metric(
+        "drop_head_ns",
+        TIMESTAMP,
+        "nanoseconds",
+        OVERFLOW,
+        "When the message was received that stood first in the queue after messages were last dropped out of it.",
+    ),
+    Metric("blocked_ns", COUNTER, "nanoseconds", ENQUEUER, "The `blocked_seconds` below."),
+    Metric(
+        "blocking_ns",
+        TIMESTAMP,
+        "nanoseconds",
+        ENQUEUER,
+        "When the enqueuer began to wait for room in the queue; 0 while it does not.",
     ),
     Metric("fetching", GAUGE, "boolean", FETCHER, "1 while the backlog that came before the start is being fetched."),
     Metric(
@@ -237,6 +252,13 @@ HUB_FIELDS = (
         "Shape `shared`: how many of `queue_enqueued` did not come from the bus.",
     ),
     Metric(
+        "queue_dropped",
+        COUNTER,
+        "messages",
+        OVERFLOW,
+        "Shape `shared`: messages of `queue_enqueued` that were dropped for each of their consumers.",
+    ),
+    Metric(
         "received",
         COUNTER,
         "messages",
@@ -277,8 +299,8 @@ HUB_DERIVED = (
         "messages",
         READER,
         "Entries waiting in the hub's work queues: of its one queue in shape `shared` (queue_enqueued - "
-        "queue_dequeued), else the sum over its consumers, where a message that waits for three consumers "
-        "counts three times.",
+        "queue_dequeued - queue_dropped), else the sum over its consumers, where a message that waits for three "
+        "consumers counts three times.",
     ),
 )
 
@@ -320,6 +342,20 @@ CONSUMER_DERIVED = (
         "seconds",
         READER,
         "Time that the consumer's workers have spent in processing, that of the messages in flight included.",
+    ),
+    Metric(
+        "blocked_seconds",
+        COUNTER,
+        "seconds",
+        READER,
+        "Time that the enqueuer has waited for room in the consumer's queue, overflow policy `block`.",
+    ),
+    Metric(
+        "blocking_age",
+        GAUGE,
+        "seconds",
+        READER,
+        "How long the enqueuer has been waiting for room in the consumer's queue by now; 0 while it does not.",
     ),
     Metric("last_success", GAUGE, "unix time", READER, "When a message was last processed; 0 for never."),
     Metric("last_failure", GAUGE, "unix time", READER, "When a message last failed; 0 for never."),

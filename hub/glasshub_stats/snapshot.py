@@ -186,7 +186,7 @@ class HubStats(object):
         # type: () -> int
         """Entries waiting in the hub's work queues."""
         if self.shape == "shared":
-            return max(self.queue_enqueued - self.queue_dequeued, 0)
+            return max(self.queue_enqueued - self.queue_dequeued - self.queue_dropped, 0)
         return sum(consumer.backlog for consumer in self._consumers)
 
     if MYPY:
@@ -239,7 +239,7 @@ class ConsumerStats(object):
     def oldest_age(self):
         # type: () -> float
         """Age of the oldest waiting message in seconds; 0 when none waits."""
-        head_ns = max(self.head_ns, self.put_head_ns, self.injected_head_ns)
+        head_ns = max(self.head_ns, self.put_head_ns, self.injected_head_ns, self.drop_head_ns)
         return self._clocks.since(head_ns) if self.backlog and head_ns else 0.0
 
     @property
@@ -254,6 +254,18 @@ class ConsumerStats(object):
         """Seconds that the workers have spent in processing."""
         running = sum(self._clocks.since(start) for start in self._started)
         return self.processing_ns / 1e9 + running
+
+    @property
+    def blocked_seconds(self):
+        # type: () -> float
+        """Seconds that the enqueuer has waited for room in the queue."""
+        return self.blocked_ns / 1e9
+
+    @property
+    def blocking_age(self):
+        # type: () -> float
+        """Seconds that the enqueuer has been waiting for room by now; 0 while it does not."""
+        return self._clocks.since(self.blocking_ns) if self.blocking_ns else 0.0
 
     @property
     def last_success(self):

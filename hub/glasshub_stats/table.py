@@ -265,6 +265,12 @@ def _of_consumer(consumer, is_alive):
         yield "is not initialized and gets no messages: see the hub's log"
     elif is_alive and consumer.current_age >= _LONG:
         yield "has been at one message for %s" % duration(consumer.current_age)
+    if is_alive and consumer.blocking_age:
+        yield "has no room: the enqueuer has been waiting for it, and with it everybody, for %s" % duration(
+            consumer.blocking_age
+        )
+    if consumer.dropped:
+        yield "has lost %s messages for which there was no room" % count(consumer.dropped)
     if is_alive and consumer.fetching:
         yield "is being given its backlog of before the start: %s messages so far" % count(consumer.fetched)
     if consumer.fetch_missed:

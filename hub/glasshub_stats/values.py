@@ -192,6 +192,7 @@ def _of_consumer(consumer, hub, percentiles):
             yield Value("glasshub", instance, "latency", "%s-%s" % (word, statistic), seconds)
     yield Value("glasshub", instance, "duration", "oldest", now.oldest_age)
     yield Value("glasshub", instance, "duration", "current", now.current_age)
+    yield Value("glasshub", instance, "duration", "blocking", now.blocking_age)
     yield Value("glasshub", instance, "duration", "catch-up", consumer.catch_up)
     yield Value("glasshub", instance, "percent", "busy", 100.0 * consumer.busy)
     yield Value("glasshub", instance, "threads", "", now.workers)

@@ -131,6 +131,17 @@ class WhileItIsWrittenTest(unittest.TestCase):
 
         self.assertEqual((consumer.enqueued, consumer.withdrawn, consumer.dequeued, consumer.backlog), (7, 0, 7, 0))
 
+    def test_what_was_dropped_meanwhile_is_not_seen_before_it_was_put(self):
+        # type: () -> None
+        def writer(count):
+            # type: (int) -> None
+            if count == 1:
+                self.segment.consumer(0, dropped=3)
+
+        consumer = self.read(writer).consumers[0]
+
+        self.assertEqual((consumer.enqueued, consumer.dropped, consumer.dequeued, consumer.backlog), (7, 0, 7, 0))
+
     def test_what_was_withdrawn_before_is_seen(self):
         # type: () -> None
         self.segment.consumer(0, injected=5, withdrawn=3)

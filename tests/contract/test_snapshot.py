@@ -170,6 +170,31 @@ class ConsumerTest(_WithSegment):
 
         self.assertAlmostEqual(self.first().oldest_age, 30, delta=NEAR)
 
+    def test_oldest_age_is_that_of_what_was_first_after_a_drop(self):
+        # type: () -> None
+        now_ns = monotonic_ns(0)
+        segment = self.segment().consumer(0, enqueued=5, dropped=2, put_head_ns=now_ns - 60 * SECOND)
+
+        segment.consumer(0, drop_head_ns=now_ns - 30 * SECOND)
+
+        self.assertAlmostEqual(self.first().oldest_age, 30, delta=NEAR)
+
+    def test_a_wait_for_room_is_shown_with_its_length_so_far_and_all_others(self):
+        # type: () -> None
+        now_ns = monotonic_ns(0)
+        self.segment().consumer(0, blocked_ns=5 * SECOND // 2)
+        self.assertEqual((self.first().blocked_seconds, self.first().blocking_age), (2.5, 0))
+
+        self.segment().consumer(0, blocking_ns=now_ns - 30 * SECOND)
+
+        self.assertAlmostEqual(self.first().blocking_age, 30, delta=NEAR)
+
+    def test_the_hubs_one_queue_is_without_what_was_dropped(self):
+        # type: () -> None
+        self.segment().hub(shape="shared", queue_enqueued=9, queue_dequeued=2, queue_dropped=3)
+
+        self.assertEqual(read(self.path).hub.backlog, 4)
+
     def test_oldest_age_with_several_workers_is_that_of_the_latest_head(self):
         # type: () -> None
         """The head moves on: who saw the later one saw it last."""
@@ -713,6 +738,9 @@ class OtherVersionTest(_WithSegment):
         # type: () -> None
         missing = ["worker.duplicates", "hub.queue_injected", "producer"]
         missing += ["consumer." + name for name in ("injected", "withdrawn", "injected_watermark", "injected_head_ns")]
+        missing += ["consumer." + name for name in ("drop_head_ns", "blocked_ns", "blocking_ns")] + [
+            "hub.queue_dropped"
+        ]
         missing += ["consumer." + name for name in ("fetching", "fetched", "fetch_missed", "fetch_errors")]
         segment = self.segment(without=missing, version=(1, 0))
         segment.consumer(0, enqueued=9, watermark=8).worker(0, dequeued=5, processed=4)

@@ -71,7 +71,7 @@ class DefaultNamingTest(_WithSegment):
             ["queue_length", "threads", "percent-busy", "gauge-initialized", "gauge-fetching"]
             + ["operations-" + word for word in DERIVES + PAST_THE_BUS]
             + ["latency-%s-%s" % (word, name) for word in ("process", "wait") for name in latencies]
-            + ["duration-oldest", "duration-current", "duration-catch-up"]
+            + ["duration-oldest", "duration-current", "duration-blocking", "duration-catch-up"]
         )
 
         found = _by_name(values.of_interval(self.worked()))
@@ -112,6 +112,16 @@ class DefaultNamingTest(_WithSegment):
         self.assertEqual(found[prefix + "operations-enqueued"], 15)
         self.assertEqual(found[prefix + "gauge-fetching"], 1)
         self.assertEqual(found[prefix + "queue_length"], 13)
+
+    def test_what_is_dropped_and_who_is_waited_for_can_be_seen(self):
+        # type: () -> None
+        segment = self.segment().consumer(0, enqueued=10, dropped=4, blocking_ns=1)
+
+        found = _by_name(values.of_interval(read(segment.path).since(None)))
+
+        prefix = "glasshub-fedmsg-hub.A/"
+        self.assertEqual((found[prefix + "operations-dropped"], found[prefix + "queue_length"]), (4, 6))
+        self.assertTrue(found[prefix + "duration-blocking"] > 0)
 
     def test_a_producer_has_every_value_of_the_manual(self):
         # type: () -> None

@@ -390,6 +390,28 @@ def test_table_tells_of_a_message_that_takes_very_long(path: Path) -> None:
     assert "! datanommer has been at one message for 5m00s" in table
 
 
+def test_table_tells_of_messages_for_which_there_was_no_room(path: Path) -> None:
+    with live_segment(path) as writer:
+        writer.consumers[0].enqueued(2000)
+        writer.drops[0].dropped(1234, 0)
+
+        table = as_text(read(str(path)))
+
+    assert "! datanommer has lost 1234 messages for which there was no room" in table
+
+
+def test_table_tells_of_a_consumer_that_holds_everybody_up(path: Path) -> None:
+    with live_segment(path) as writer:
+        now_ns = time.monotonic_ns()
+        writer.consumers[0].blocked(now_ns - 30_000 * MS, now_ns)
+        table = as_text(read(str(path)))
+        writer.consumers[0].unblocked()
+        after = as_text(read(str(path)))
+
+    assert "! datanommer has no room: the enqueuer has been waiting for it, and with it everybody, for 30.0s" in table
+    assert "no room" not in after
+
+
 def test_table_tells_of_a_source_that_is_not_connected(path: Path) -> None:
     with live_segment(path) as writer:
         writer.enqueuer.source(endpoints=2, connected=1, disconnects=1, errors=0)

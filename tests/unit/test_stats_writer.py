@@ -195,6 +195,25 @@ def test_what_a_consumer_withdraws_waits_no_longer(writer: SegmentWriter) -> Non
     assert (mailer.withdrawn, mailer.backlog, mailer.dequeued) == (3, 4, 0)
 
 
+def test_what_is_dropped_waits_no_longer(writer: SegmentWriter) -> None:
+    writer.consumers[0].enqueued(7)
+    writer.drops[0].dropped(2, 0)
+    writer.drops[0].dropped(1, 0)
+
+    mailer = seen(writer).consumer("mailer")
+
+    assert (mailer.dropped, mailer.backlog, writer.drops[0].total) == (3, 4, 3)
+
+
+def test_the_times_that_the_enqueuer_has_waited_add_up(writer: SegmentWriter) -> None:
+    for began_ns in (SECOND, 10 * SECOND):
+        writer.consumers[0].blocked(began_ns, began_ns + SECOND)
+        writer.consumers[0].blocked(began_ns, began_ns + 2 * SECOND)
+        writer.consumers[0].unblocked()
+
+    assert seen(writer).consumer("mailer").blocked_seconds == 4
+
+
 def test_the_hubs_one_queue_has_what_was_injected_too(writer: SegmentWriter) -> None:
     writer.enqueuer.queued()
     writer.hub_queue.injected(2)
