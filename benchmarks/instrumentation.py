@@ -71,7 +71,7 @@ class NullSlots:
     def turned(self, *what: object, **more: object) -> None:
         """Nothing."""
 
-    began = finished = enqueued = put = received = queued = source = beat = turned
+    began = finished = enqueued = put = blocked = unblocked = received = queued = source = beat = turned
 
 
 def _compare(name: str, make_crew: MakeCrew, turns: int) -> Iterator[Figure]:
@@ -110,6 +110,7 @@ def _pipeline(
             segment.consumers[index] if is_counting else cast(ConsumerSlots, nothing),
             segment.injections[index],
             segment.workers[index] if is_counting else [cast(WorkerSlots, nothing)],
+            segment.drops[index],
         )
         for index, (row, consumer) in enumerate(zip(rows, crew))
     ]

@@ -73,6 +73,7 @@ def _shape(consumers: int) -> Shape:
             segment.consumers[index],
             segment.injections[index],
             segment.workers[index],
+            segment.drops[index],
         )
         for index, row in enumerate(rows)
     ]

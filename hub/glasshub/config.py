@@ -29,6 +29,12 @@ DEFAULT = "default"
 #: What libzmq takes for a number at the most.
 _MOST = 2**31 - 1
 
+#: What may happen when there is no room for a message.
+BLOCK, DROP_OLDEST, DROP_NEWEST = POLICIES = ("block", "drop-oldest", "drop-newest")
+
+#: What the queues may hold at the least, in bytes: some batches of messages.
+_LEAST_MEMORY = 1 << 20
+
 #: It becomes part of file names and of collectd's plugin instance.
 _NAME = r"[A-Za-z0-9_:@-][A-Za-z0-9_.:@-]{0,63}"
 
@@ -48,6 +54,11 @@ class HubSection:
         0.0005,
         "Seconds after which a thread that computes lets another one run (sys.setswitchinterval). Python's own "
         "0.005 lets three busy consumers starve the enqueuer.",
+    )
+    memory: int = _setting(
+        1 << 30,
+        "Bytes that the messages in all queues may take together, each message counted once: its topic, its body and "
+        "200 bytes; 0 for no bound. At it the consumer with the longest queue is treated as its `overflow` says.",
     )
     entry_points: bool = _setting(
         True,
@@ -138,6 +149,16 @@ class ConsumerSection:
     topics: tuple[str, ...] = _setting((), "Topics instead of those of the class (native consumers only).")
     workers: int = _setting(1, "Threads that may run it at the same time, in shape threads.")
     group: str = _setting("", "Consumers of one group never run at the same time.")
+    capacity: int = _setting(
+        0,
+        "Messages that may wait for it; 0 for as many as the memory of the hub allows. Shape inline has no queue for "
+        "messages of the bus.",
+    )
+    overflow: str = _setting(
+        DROP_OLDEST,
+        "What happens when there is no room: drop-oldest, drop-newest, or block, which has the enqueuer wait, and "
+        "with it every other consumer.",
+    )
     settings: Mapping[str, Any] = field(
         default_factory=dict, metadata={"help": "A table for the consumer's own use; its constructor gets it."}
     )
@@ -321,6 +342,11 @@ def _check(config: Config, origins: Mapping[str, str]) -> None:
     for holds, key, complaint in (
         (re.fullmatch(_NAME, config.hub.name), "hub.name", "1 to 64 of the characters A-Za-z0-9_.:@-"),
         (config.hub.drain_timeout >= 0, "hub.drain_timeout", "0 seconds or more"),
+        (
+            config.hub.memory == 0 or config.hub.memory >= _LEAST_MEMORY,
+            "hub.memory",
+            f"0, or {_LEAST_MEMORY} bytes and more",
+        ),
         (1e-6 <= config.hub.switch_interval <= 1, "hub.switch_interval", "0.000001 to 1 second"),
         (0 <= config.zmq.receive_high_water_mark <= _MOST, "zmq.receive_high_water_mark", f"0 to {_MOST}"),
         (config.zmq.method in ("connect", "bind"), "zmq.method", "connect or bind"),
@@ -361,6 +387,13 @@ def _check(config: Config, origins: Mapping[str, str]) -> None:
         dotted = f"consumers.{name}"
         if not 1 <= consumer.workers <= 1000:
             raise ConfigError(f"{dotted}.workers must be 1 to 1000", origin=origins[f"{dotted}.workers"])
+        if not 0 <= consumer.capacity <= _MOST:
+            raise ConfigError(f"{dotted}.capacity must be 0 to {_MOST}", origin=origins[f"{dotted}.capacity"])
+        if consumer.overflow not in POLICIES:
+            raise ConfigError(
+                f"{dotted}.overflow = {consumer.overflow!r} must be one of {', '.join(POLICIES)}",
+                origin=origins[f"{dotted}.overflow"],
+            )
         if consumer.group and consumer.workers > 1:
             raise ConfigError(
                 f"{dotted} is in group {consumer.group!r}, whose consumers never run at the same time: "

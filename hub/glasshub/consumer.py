@@ -48,7 +48,7 @@ class Inlet(Protocol):
     """A consumer's own queue, for work that does not come from the bus. Threads: any."""
 
     def put(self, frame: Frame) -> None:
-        """Append to the queue; never blocks."""
+        """Append to the queue, or drop the frame or others, as its overflow policy says; never blocks."""
 
     def take(self, timeout: float | None) -> Frame | None:
         """Take the next frame out of the queue, past the workers.

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The enqueuer: the one thread that receives. It decodes nothing and waits for nobody.
+"""The enqueuer: the one thread that receives. It decodes nothing, and waits for nobody but a consumer whose overflow
+policy is `block`.
 
 "When a message arrives, put it in each consumer queue that is registered for this kind of message."
 """
@@ -15,7 +16,7 @@ from functools import partial
 from .dispatch import Routed, Shape
 from .errors import SourceError
 from .logs import Repeats, held_back
-from .message import Completion
+from .message import FRAME_WEIGHT, Completion
 from .routing import Router
 from .sources import Batch, Source
 from .stats import EnqueuerSlots
@@ -58,6 +59,7 @@ class Enqueuer(threading.Thread):
     def stop(self) -> None:
         """Receive what is in the source's buffer, then end. Threads: any."""
         self._is_stopping.set()
+        self._shape.end_waits()
         self._source.wake()
 
     def reroute(self, make_router: Callable[[], Router]) -> None:
@@ -138,6 +140,7 @@ class Enqueuer(threading.Thread):
         self._slots.received(messages, batch.size, malformed=malformed, unrouted=unrouted)
         if malformed:
             self._warn_of_malformed(malformed)
+        self._shape.reserve(batch.size + len(routed) * FRAME_WEIGHT)
         self._shape.dispatch(routed)
 
     def _expect_completion(self, routed: list[Routed]) -> None:

@@ -128,7 +128,7 @@ class Hub:
         try:
             server.start()
             stations = _stations(crew.members, segment)
-            shape = SHAPES[self._config.hub.shape](stations, segment)
+            shape = SHAPES[self._config.hub.shape](stations, segment, memory=self._config.hub.memory)
             enqueuer = Enqueuer(self._source, self._router(stations), shape, segment.enqueuer)
             for index, station in enumerate(stations):
                 station.consumer.connect(shape.inlet(index), lambda: enqueuer.reroute(lambda: self._router(stations)))
@@ -272,7 +272,10 @@ def _stations(members: list[Member], segment: SegmentWriter) -> list[Station]:
             segment.consumers[index],
             segment.injections[index],
             segment.workers[index],
+            segment.drops[index],
             group=member.section.group,
+            capacity=member.section.capacity,
+            policy=member.section.overflow,
         )
         for index, member in enumerate(members)
         if member.consumer is not None

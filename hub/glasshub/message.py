@@ -11,6 +11,9 @@ from typing import Any
 
 from .errors import MessageError
 
+#: Bytes that a frame takes in a queue besides its topic and its body: objects around them, and its place.
+FRAME_WEIGHT = 200
+
 
 class Frame:
     """A message as it came from the bus. Immutable once it is queued: all consumers share it, none decodes it
@@ -31,6 +34,11 @@ class Frame:
         self.body = body
         self.received_ns = received_ns
         self.completion: Completion | None = None
+
+    @property
+    def weight(self) -> int:
+        """About how many bytes of memory it takes."""
+        return FRAME_WEIGHT + len(self.topic) + len(self.body)
 
 
 class Completion:

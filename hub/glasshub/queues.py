@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Work queues: what the enqueuer and the workers know of each other.
 
-The enqueuer puts and never waits (so may anybody who has work for the consumer); a worker takes, and sleeps on a
-bell when there is nothing. Several queues may share one bell: then one worker serves them all.
+The enqueuer puts (so may anybody who has work for the consumer); a worker takes, and sleeps on a bell when there is
+nothing. Several queues may share one bell: then one worker serves them all. A queue has no bound of its own: whoever
+puts sees to that first, and takes out what has to go (see `glasshub.overflow`).
 
 Purpose: a queue whose head and length can be seen (the backlog, the age of its oldest message), and a put that
 costs no lock while the workers are busy, which is when it matters. Guarantees: first in, first out; every frame
-that is put is taken once, or still there at the end. Assumptions: append, popleft and indexing of a deque are
-atomic (the documentation of `collections.deque` promises it for append and popleft).
+that is put is taken once, or dropped once, or still there at the end. Assumptions: append, pop, popleft, copy and
+indexing of a deque are atomic (the documentation of `collections.deque` promises it for append, pop and popleft).
 
 Race worth knowing: a worker that finds its queue empty announces itself under the bell's lock, looks once more,
 and only then sleeps; a put appends first and looks for announcements after. So either the worker sees the frame,
@@ -81,7 +82,7 @@ class Bell:
 
 
 class WorkQueue(Generic[W]):
-    """A backlog in memory, without a bound."""
+    """A backlog in memory."""
 
     __slots__ = ("_bell", "_frames")
 
@@ -100,6 +101,17 @@ class WorkQueue(Generic[W]):
             return self._frames.popleft()
         except IndexError:
             return None
+
+    def drop(self, *, newest: bool) -> W | None:
+        """Take the newest or the oldest frame out for good; None when there is none. Threads: any."""
+        try:
+            return self._frames.pop() if newest else self._frames.popleft()
+        except IndexError:
+            return None
+
+    def waiting(self) -> Sequence[W]:
+        """All frames that wait, the oldest first. Threads: any."""
+        return self._frames.copy()
 
     def head_ns(self) -> int:
         """When the first waiting frame was received; 0 when none waits. Threads: any."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import glasshub_stats
+from glasshub.config import DROP_OLDEST
 from glasshub.consumer import BoundConsumer
 from glasshub.dispatch import SHAPES, Shape, Station
 from glasshub.message import Frame
@@ -26,6 +27,8 @@ class Seat:
     consumer: BoundConsumer
     workers: int = 1
     group: str = ""
+    capacity: int = 0
+    policy: str = DROP_OLDEST
 
 
 class Rig:
@@ -36,7 +39,7 @@ class Rig:
         segment: Its segment.
     """
 
-    def __init__(self, path: Path, shape: str, seats: Sequence[Seat]) -> None:
+    def __init__(self, path: Path, shape: str, seats: Sequence[Seat], *, memory: int = 0) -> None:
         kind = SHAPES[shape]
         rows = [ConsumerRow(seat.name, kind.workers_of(seat.workers), True) for seat in seats]
         self.segment = SegmentWriter(path, rows, name="rig", version="1", shape=shape, source="memory")
@@ -47,11 +50,14 @@ class Rig:
                 self.segment.consumers[i],
                 self.segment.injections[i],
                 self.segment.workers[i],
+                self.segment.drops[i],
                 group=seat.group,
+                capacity=seat.capacity,
+                policy=seat.policy,
             )
             for i, seat in enumerate(seats)
         ]
-        self.shape: Shape = kind(self.stations, self.segment)
+        self.shape: Shape = kind(self.stations, self.segment, memory=memory)
         self._everybody = tuple(range(len(seats)))
 
     def publish(self, *frames: Frame, to: Sequence[int] | None = None) -> None:
@@ -76,13 +82,14 @@ class Rig:
 
 
 @contextmanager
-def running(path: Path, shape: str, *seats: Seat) -> Iterator[Rig]:
+def running(path: Path, shape: str, *seats: Seat, memory: int = 0) -> Iterator[Rig]:
     """A rig whose workers run, and have ended at the end of the context; who blocks is released then."""
-    rig = Rig(path, shape, seats)
+    rig = Rig(path, shape, seats, memory=memory)
     rig.shape.start()
     try:
         yield rig
     finally:
+        rig.shape.end_waits()
         rig.shape.stop()
         for seat in seats:
             if isinstance(seat.consumer, BlockingConsumer):

@@ -131,7 +131,7 @@ def test_an_unknown_word_is_refused_with_the_nearest_one_and_all_valid_ones(
 def test_the_valid_keys_of_a_consumer_are_those_of_the_file(load: Load) -> None:
     text = refusal(load, "[consumers.a]\nclass = 'a:B'\nnope = 1")
 
-    assert text.endswith("(valid ones are: class, group, settings, topics, workers)")
+    assert text.endswith("(valid ones are: capacity, class, group, overflow, settings, topics, workers)")
 
 
 @pytest.mark.parametrize(
@@ -162,6 +162,7 @@ def test_a_value_of_the_wrong_type_is_refused(load: Load, file: Path, text: str,
         ("hub", "name", ["", "a/b", "..", ".a", "a b", "a\n", "ü", "x" * 65], ["a", "x" * 64, "fedmsg-hub@1:2.3_"]),
         ("hub", "drain_timeout", [-1, -0.1, float("nan")], [0, 1e6]),
         ("hub", "switch_interval", [0, -1, 1e-7, 2, float("inf"), float("nan")], [1e-6, 1]),
+        ("hub", "memory", [-1, 1, 2**20 - 1], [0, 2**20, 2**40]),
         ("zmq", "receive_high_water_mark", [-1, 2**31, 10**12], [0, 1, 2**31 - 1]),
         ("zmq", "reconnect_interval", [-0.1, float("nan"), float("inf"), 1e9], [0, 0.1]),
         ("zmq", "reconnect_interval_max", [-0.1, float("nan"), float("inf"), 1e9], [0, 60]),
@@ -197,6 +198,19 @@ def test_a_consumer_has_1_to_1000_workers(load: Load, file: Path, workers: int) 
     text = refusal(load, f"[consumers.a]\nclass = 'a:B'\nworkers = {workers}")
 
     assert text == f"{file}: consumers.a.workers must be 1 to 1000"
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("capacity = -1", "capacity must be 0 to 2147483647"),
+        ("capacity = 2147483648", "capacity must be 0 to 2147483647"),
+        ("capacity = '1k'", "capacity must be a whole number, not '1k'"),
+        ("overflow = 'drop'", "overflow = 'drop' must be one of block, drop-oldest, drop-newest"),
+    ],
+)
+def test_the_bound_of_a_queue_that_makes_no_sense_is_refused(load: Load, file: Path, line: str, complaint: str) -> None:
+    assert refusal(load, f"[consumers.a]\nclass = 'a:B'\n{line}") == f"{file}: consumers.a.{complaint}"
 
 
 def test_a_consumer_of_a_group_has_one_worker(load: Load, file: Path) -> None:

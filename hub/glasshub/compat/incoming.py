@@ -17,6 +17,9 @@ from typing import Any
 from ..consumer import Inlet
 from ..message import Frame
 
+#: Bytes: a dict of a message of some kilobytes.
+_ITEM_WEIGHT = 6000
+
 
 class Item(Frame):
     """Something that was put into `incoming`: a message in the form that consumers see, or anything else.
@@ -31,6 +34,11 @@ class Item(Frame):
         topic = item.get("topic") if isinstance(item, dict) else None
         super().__init__(str(topic or "").encode("utf-8", "replace"), b"", time.monotonic_ns())
         self.item = item
+
+    @property
+    def weight(self) -> int:
+        """As much as a decoded message of the bus takes: nobody knows what an object takes."""
+        return _ITEM_WEIGHT
 
 
 class Incoming:
@@ -59,7 +67,7 @@ class Incoming:
             self._inlet = inlet
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
-        """Append; the queue has no bound, so that this never blocks. Moksha's sign to quit is not for our workers."""
+        """Append; never blocks, see `glasshub.overflow`. Moksha's sign to quit is not for our workers."""
         if item is not StopIteration:
             self.append(Item(item))
 
@@ -105,7 +113,7 @@ class Incoming:
         return self.qsize() == 0
 
     def full(self) -> bool:
-        """Never."""
+        """Never: who puts is not to wait."""
         return False
 
     def task_done(self) -> None:

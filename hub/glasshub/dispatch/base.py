@@ -8,11 +8,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..config import DROP_OLDEST
 from ..consumer import BoundConsumer, Inlet
 from ..logs import Repeats
 from ..message import Frame
+from ..overflow import Backlog, Bound, Overflow
 from ..queues import Bell
-from ..stats import ConsumerSlots, InjectionSlots, SegmentWriter, WorkerSlots
+from ..stats import ConsumerSlots, DropSlots, InjectionSlots, SegmentWriter, WorkerSlots
 from ..worker import Runner, WorkerThread
 
 #: A message, and the stations that want it, by index.
@@ -29,7 +31,10 @@ class Station:
         slots: What the enqueuer counts for it.
         injections: What those count for it who put into its queue besides the enqueuer.
         workers: What each of its workers counts; as many as the configuration gives it.
+        drops: What those count for it who drop its messages.
         group: Stations of one group never run at the same time; empty for none.
+        capacity: Messages that may wait for it; 0 for no bound of its own.
+        policy: What happens when there is no room for one, see `glasshub.config.POLICIES`.
     """
 
     name: str
@@ -37,11 +42,26 @@ class Station:
     slots: ConsumerSlots
     injections: InjectionSlots
     workers: Sequence[WorkerSlots]
+    drops: DropSlots
     group: str = ""
+    capacity: int = 0
+    policy: str = DROP_OLDEST
 
     def runner(self, worker: int, repeats: Repeats) -> Runner:
         """The runner of one of the workers."""
         return Runner(self.name, self.consumer, self.workers[worker], repeats)
+
+    def bound(self, overflow: Overflow, backlog: Backlog) -> Bound:
+        """Have that backlog, which is this consumer's, kept in bounds."""
+        return Bound(
+            overflow,
+            backlog,
+            name=self.name,
+            capacity=self.capacity,
+            policy=self.policy,
+            slots=self.slots,
+            drops=self.drops,
+        )
 
 
 class Shape(abc.ABC):
@@ -54,11 +74,20 @@ class Shape(abc.ABC):
     #: Most messages that the enqueuer may receive before it dispatches them.
     batch = 256
 
-    def __init__(self, stations: Sequence[Station], segment: SegmentWriter) -> None:
-        """Make everything that the shape needs, and start nothing."""
+    def __init__(self, stations: Sequence[Station], segment: SegmentWriter, *, memory: int = 0) -> None:
+        """Make everything that the shape needs, and start nothing.
+
+        Args:
+            stations: The consumers.
+            segment: Where everybody counts.
+            memory: Bytes that the messages in all queues may take; 0 for no bound.
+        """
         self._bells: list[Bell] = []
         self._threads: list[WorkerThread] = []
-        self._build(stations, segment, Repeats())
+        repeats = Repeats()
+        #: Keeps the queues within their bounds: a shape asks it before it puts.
+        self._overflow = Overflow(memory, segment.enqueuer, repeats)
+        self._build(stations, segment, repeats)
 
     @abc.abstractmethod
     def _build(self, stations: Sequence[Station], segment: SegmentWriter, repeats: Repeats) -> None:
@@ -69,9 +98,17 @@ class Shape(abc.ABC):
         """How many workers a consumer has in this shape, when the configuration gives it so many."""
         return 1
 
+    def reserve(self, size: int) -> None:
+        """Make room for messages of that weight; may block. Threads: enqueuer only."""
+        self._overflow.reserve(size)
+
     @abc.abstractmethod
     def dispatch(self, routed: Sequence[Routed]) -> None:
-        """Bring messages on their way to their consumers. Threads: enqueuer only."""
+        """Bring messages on their way to their consumers; may block where a queue is full. Threads: enqueuer only."""
+
+    def end_waits(self) -> None:
+        """Have `reserve` and `dispatch` wait for no room in a queue any more, for the hub stops. Threads: any."""
+        self._overflow.end_waits()
 
     @abc.abstractmethod
     def inlet(self, station: int) -> Inlet:

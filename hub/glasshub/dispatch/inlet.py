@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 
 from ..message import Frame
+from ..overflow import Bound
 from ..queues import Bell, WorkQueue
 from ..stats import InjectionSlots
 
@@ -13,26 +14,34 @@ from ..stats import InjectionSlots
 class QueueInlet:
     """Puts into a queue what does not come from the bus, and counts it. Threads: any."""
 
-    def __init__(self, queue: WorkQueue[Frame], slots: InjectionSlots, *, bell: Bell | None = None) -> None:
+    def __init__(
+        self, queue: WorkQueue[Frame], slots: InjectionSlots, bound: Bound, *, bell: Bell | None = None
+    ) -> None:
         """Take the queue.
 
         Args:
             queue: The consumer's queue.
             slots: What is counted of it.
+            bound: What may be in it.
             bell: What rings when something is put; without it `take` never waits.
         """
         self._queue = queue
         self._slots = slots
+        self._bound = bound
         self._bell = bell
         self._lock = threading.Lock()  # of the slots: several threads may put
 
     def put(self, frame: Frame) -> None:
         """See `Inlet.put`."""
+        objection = self._bound.objection(frame)
         with self._lock:
             self._slots.injected(1)
-            self._queue.put([frame])
-            head_ns = self._queue.head_ns()
-            self._slots.put(len(self._queue), head_ns if head_ns >= frame.received_ns else 0)
+            if not objection:
+                self._queue.put([frame])
+                head_ns = self._queue.head_ns()
+                self._slots.put(len(self._queue), head_ns if head_ns >= frame.received_ns else 0)
+        if objection:
+            self._bound.refuse([frame], objection)
 
     def take(self, timeout: float | None) -> Frame | None:
         """See `Inlet.take`."""

@@ -2,7 +2,7 @@
 """Shape `inline`: as Moksha stood in 2014, the receiving thread hands a message to each consumer in series.
 
 There is no queue of ours: while a consumer works, messages wait in the source's buffer, where nobody counts them.
-Only what consumers put into their own queues waits here, until the enqueuer comes round.
+Only what consumers put into their own queues waits here, until the enqueuer comes round; only that is in bounds.
 """
 
 from __future__ import annotations
@@ -30,7 +30,13 @@ class InlineShape(Shape):
         # Of what consumers put for themselves. Their inlets never wait: the thread that waits may be the one that
         # would bring something.
         self._queues: list[WorkQueue[Frame]] = [WorkQueue(self._bell) for _ in stations]
-        self._inlets = [QueueInlet(queue, station.injections) for queue, station in zip(self._queues, stations)]
+        self._inlets = [
+            QueueInlet(queue, station.injections, station.bound(self._overflow, queue))
+            for queue, station in zip(self._queues, stations)
+        ]
+
+    def reserve(self, size: int) -> None:
+        """Nothing: no message of the bus waits here, and the enqueuer would wait for itself."""
 
     def dispatch(self, routed: Sequence[Routed]) -> None:
         """See `Shape.dispatch`; returns when every consumer is done."""

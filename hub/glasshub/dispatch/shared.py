@@ -11,40 +11,149 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ..logs import Repeats
 from ..message import Frame
 from ..queues import Bell, WorkQueue
-from ..stats import DispatcherSlots, SegmentWriter
+from ..stats import DispatcherSlots, HubQueueSlots, SegmentWriter
 from ..worker import Lane, Runner, WorkerThread
 from .base import Routed, Shape, Station
 
+#: Parcels that nobody wants any more which may stand in the queue, if they are not more than the others.
+_MOST_ABANDONED = 1000
 
-@dataclass(frozen=True)
+
 class Parcel:
-    """A message in the hub's one queue, with those who want it."""
+    """A message in the hub's one queue, with those who want it.
 
-    frame: Frame
-    interested: tuple[int, ...]
-    received_ns: int
+    Attributes:
+        frame: The message; not there once it has been dropped for all of them.
+        wanted: For how many of them it has not been dropped.
+        is_taken: Whether the dispatcher has it at hand.
+    """
+
+    __slots__ = ("frame", "interested", "is_taken", "received_ns", "wanted")
+
+    def __init__(self, frame: Frame, interested: tuple[int, ...]) -> None:
+        self.frame = frame
+        self.interested = interested
+        self.received_ns = frame.received_ns
+        self.wanted = len(interested)
+        self.is_taken = False
+
+
+class HubQueue(WorkQueue[Parcel]):
+    """The hub's one queue. A parcel that nobody wants any more stays in it until its turn, or until many are there.
+
+    Attributes:
+        lock: Held by whoever puts, takes or drops: a queue and its parts have the same order, and a parcel is either
+            taken or given up.
+    """
+
+    __slots__ = ("_abandoned", "_hub_slots", "lock")
+
+    def __init__(self, bell: Bell, hub_slots: HubQueueSlots) -> None:
+        super().__init__(bell)
+        self.lock = threading.Lock()
+        self._hub_slots = hub_slots
+        self._abandoned = 0
+
+    def take(self) -> Parcel | None:
+        """The next parcel that somebody wants, or None. Threads: dispatcher only."""
+        with self.lock:
+            while self._frames:
+                parcel = self._frames.popleft()
+                if parcel.wanted:
+                    parcel.is_taken = True
+                    return parcel
+                self._abandoned -= 1
+        return None
+
+    def give_up(self, parcel: Parcel) -> None:
+        """Note that one consumer less wants it. Threads: lock held by caller."""
+        parcel.wanted -= 1
+        if parcel.wanted or parcel.is_taken:
+            return
+        del parcel.frame  # which may be large; nobody asks for it any more
+        self._hub_slots.dropped()
+        self._abandoned += 1
+        if self._abandoned > max(_MOST_ABANDONED, len(self._frames) // 2):
+            self._frames = deque([parcel for parcel in self._frames if parcel.wanted])
+            self._abandoned = 0
+
+
+class Part:
+    """One consumer's part of the hub's queue. Threads: any.
+
+    Attributes:
+        parcels: What is in it; appended to with the lock of the queue held.
+    """
+
+    __slots__ = ("_queue", "parcels")
+
+    def __init__(self, queue: HubQueue) -> None:
+        self._queue = queue
+        self.parcels: deque[Parcel] = deque()
+
+    def claim(self, parcel: Parcel) -> bool:
+        """Take that parcel for its consumer, unless it was dropped for it. Threads: dispatcher only.
+
+        Without the lock, for parcels stand here in the order of the queue: either it is the first, or it is not there.
+        """
+        parcels = self.parcels
+        try:
+            if parcels[0] is not parcel:
+                return False
+            first = parcels.popleft()
+        except IndexError:
+            return False
+        if first is parcel:
+            return True
+        parcels.appendleft(first)  # the parcel was dropped between the look and the grasp
+        return False
+
+    def drop(self, *, newest: bool) -> Frame | None:
+        """See `Backlog.drop`; for the other consumers the message stays."""
+        with self._queue.lock:
+            try:
+                parcel = self.parcels.pop() if newest else self.parcels.popleft()
+            except IndexError:
+                return None
+            frame = parcel.frame
+            self._queue.give_up(parcel)
+        return frame
+
+    def waiting(self) -> Sequence[Frame]:
+        """See `Backlog.waiting`."""
+        return [parcel.frame for parcel in self.parcels.copy()]
+
+    def head_ns(self) -> int:
+        """See `Backlog.head_ns`."""
+        try:
+            return self.parcels[0].received_ns
+        except IndexError:
+            return 0
+
+    def __len__(self) -> int:
+        """See `Backlog.__len__`."""
+        return len(self.parcels)
 
 
 class Series:
     """Runs the interested consumers one after another. Threads: dispatcher only."""
 
-    def __init__(self, runners: Sequence[Runner], waiting: Sequence[deque[int]], slots: DispatcherSlots) -> None:
+    def __init__(self, runners: Sequence[Runner], parts: Sequence[Part], slots: DispatcherSlots) -> None:
         self._runners = runners
-        self._waiting = waiting
+        self._parts = parts
         self._slots = slots
 
     def run(self, parcel: Parcel, head_ns: int) -> None:
         """Have every interested consumer handle the message."""
         self._slots.dequeued()
         for consumer in parcel.interested:
-            waiting = self._waiting[consumer]
-            waiting.popleft()
-            self._runners[consumer].run(parcel.frame, _first(waiting))
+            part = self._parts[consumer]
+            if part.claim(parcel):
+                self._runners[consumer].run(parcel.frame, part.head_ns())
 
     def serve(self, queue: WorkQueue[Parcel], bell: Bell) -> None:
         """Run what is in the queue until it is empty, or the bell says stop."""
@@ -80,11 +189,11 @@ class SharedShape(Shape):
         self._injections = [station.injections for station in stations]
         self._enqueuer = segment.enqueuer
         self._hub_queue = segment.hub_queue
-        self._lock = threading.Lock()  # of the slots of those who inject
-        # Of each consumer's part of the queue, when its messages were received.
-        self._waiting: list[deque[int]] = [deque() for _ in stations]
-        self._queue: WorkQueue[Parcel] = WorkQueue(bell)
-        series = Series([station.runner(0, repeats) for station in stations], self._waiting, segment.dispatcher)
+        self._queue = HubQueue(bell, segment.hub_queue)
+        self._parts = [Part(self._queue) for _ in stations]
+        self._bounds = [station.bound(self._overflow, part) for station, part in zip(stations, self._parts)]
+        self._is_bounded = any(station.capacity for station in stations)
+        series = Series([station.runner(0, repeats) for station in stations], self._parts, segment.dispatcher)
         self._bells = [bell]
         self._threads = [WorkerThread("dispatcher", [Lane(self._queue, series)], bell)]
 
@@ -93,39 +202,46 @@ class SharedShape(Shape):
         return SharedInlet(self, station)
 
     def inject(self, station: int, frame: Frame) -> None:
-        """Put work for one consumer into the queue; never blocks. Threads: any."""
-        slots, waiting = self._injections[station], self._waiting[station]
-        with self._lock:
+        """Put work for one consumer into the queue, or drop it, see `Inlet.put`. Threads: any."""
+        slots, part, bound = self._injections[station], self._parts[station], self._bounds[station]
+        objection = bound.objection(frame)
+        with self._queue.lock:
             slots.injected(1)
-            self._hub_queue.injected(1)
-            waiting.append(frame.received_ns)
-            self._queue.put([Parcel(frame, (station,), frame.received_ns)])
-            head_ns = _first(waiting)
-            slots.put(len(waiting), head_ns if head_ns >= frame.received_ns else 0)
+            if not objection:
+                self._hub_queue.injected(1)
+                self._put(Parcel(frame, (station,)))
+                head_ns = part.head_ns()
+                slots.put(len(part.parcels), head_ns if head_ns >= frame.received_ns else 0)
+        if objection:
+            bound.refuse([frame], objection)
 
     def backlog(self, station: int) -> int:
         """How many messages wait for one consumer. Threads: any."""
-        return len(self._waiting[station])
+        return len(self._parts[station].parcels)
 
     def dispatch(self, routed: Sequence[Routed]) -> None:
-        """See `Shape.dispatch`; never blocks."""
+        """See `Shape.dispatch`."""
+        slots, parts = self._slots, self._parts
         for frame, interested in routed:
-            if not interested:
+            admitted = self._admitted(frame, interested) if self._is_bounded else interested
+            if not admitted:
                 continue
-            for consumer in interested:
-                self._slots[consumer].enqueued(1)
-                self._waiting[consumer].append(frame.received_ns)
+            for consumer in admitted:
+                slots[consumer].enqueued(1)
             self._enqueuer.queued()
-            self._queue.put([Parcel(frame, interested, frame.received_ns)])
-            for consumer in interested:
-                waiting = self._waiting[consumer]
-                head_ns = _first(waiting)
-                self._slots[consumer].put(len(waiting), head_ns if head_ns >= frame.received_ns else 0)
+            with self._queue.lock:
+                self._put(Parcel(frame, admitted))
+            for consumer in admitted:
+                part = parts[consumer]
+                head_ns = part.head_ns()
+                slots[consumer].put(len(part.parcels), head_ns if head_ns >= frame.received_ns else 0)
 
+    def _admitted(self, frame: Frame, interested: tuple[int, ...]) -> tuple[int, ...]:
+        """Those for whom the message may be put, once their overflow policies have done their work."""
+        bounds = self._bounds
+        return tuple([c for c in interested if bounds[c].has_room() or any(bounds[c].fit([frame]))])
 
-def _first(waiting: deque[int]) -> int:
-    """The first item; 0 when there is none."""
-    try:
-        return waiting[0]
-    except IndexError:
-        return 0
+    def _put(self, parcel: Parcel) -> None:
+        for consumer in parcel.interested:
+            self._parts[consumer].parcels.append(parcel)
+        self._queue.put([parcel])

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from ..logs import Repeats
 from ..message import Frame
+from ..overflow import Bound
 from ..queues import Bell, WorkQueue
 from ..stats import SegmentWriter
 from ..worker import Lane, WorkerThread
@@ -23,15 +24,17 @@ class ThreadsShape(Shape):
     """A queue for each consumer."""
 
     def _build(self, stations: Sequence[Station], segment: SegmentWriter, repeats: Repeats) -> None:
-        self._slots = [station.slots for station in stations]
+        self._bounds: list[Bound] = []
         self._queues: list[WorkQueue[Frame]] = []
         self._inlets: list[QueueInlet] = []
         grouped: dict[str, tuple[Bell, list[Lane[Frame]]]] = {}
         for station in stations:
             bell, lanes = grouped.setdefault(station.group, (Bell(), [])) if station.group else (Bell(), [])
             queue: WorkQueue[Frame] = WorkQueue(bell)
+            bound = station.bound(self._overflow, queue)
             self._queues.append(queue)
-            self._inlets.append(QueueInlet(queue, station.injections, bell=bell))
+            self._bounds.append(bound)
+            self._inlets.append(QueueInlet(queue, station.injections, bound, bell=bell))
             self._bells.append(bell)
             if station.group:
                 lanes.append(Lane(queue, station.runner(0, repeats)))
@@ -52,15 +55,23 @@ class ThreadsShape(Shape):
         return self._inlets[station]
 
     def dispatch(self, routed: Sequence[Routed]) -> None:
-        """See `Shape.dispatch`; never blocks."""
+        """See `Shape.dispatch`."""
         frames_of: dict[int, list[Frame]] = defaultdict(list)
         for frame, interested in routed:
             for consumer in interested:
                 frames_of[consumer].append(frame)
         for consumer, frames in frames_of.items():
-            slots, queue = self._slots[consumer], self._queues[consumer]
-            slots.enqueued(len(frames))
-            queue.put(frames)
-            head_ns = queue.head_ns()
-            # The queue was empty before, or has become so since: its head is one of ours.
-            slots.put(len(queue), head_ns if head_ns >= frames[0].received_ns else 0)
+            bound = self._bounds[consumer]
+            if not bound.capacity or bound.has_room(len(frames)):
+                self._put(consumer, frames)
+                continue
+            for fitting in bound.fit(frames):
+                self._put(consumer, fitting)
+
+    def _put(self, consumer: int, frames: Sequence[Frame]) -> None:
+        slots, queue = self._bounds[consumer].slots, self._queues[consumer]
+        slots.enqueued(len(frames))
+        queue.put(frames)
+        head_ns = queue.head_ns()
+        # The queue was empty before, or has become so since: its head is one of ours.
+        slots.put(len(queue), head_ns if head_ns >= frames[0].received_ns else 0)
