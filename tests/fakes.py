@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from glasshub.consumer import Inlet
+from glasshub.gaps import Gap
 from glasshub.message import Frame
 from glasshub.sources import Batch, SourceState
 from glasshub.stats import Outcome
@@ -85,6 +86,10 @@ class MemorySource:
         if size is None:
             size = sum(len(frame.topic) + len(frame.body) for frame in frames)
         self._append(Batch(list(frames), malformed, size))
+
+    def tell_of(self, gap: Gap) -> None:
+        """Have a gap close. Threads: any."""
+        self._append(Batch(gaps=[gap]))
 
     def fail(self, error: Exception) -> None:
         """Have a call of `receive` raise, once what was put before has been received. Threads: any."""

@@ -15,6 +15,7 @@ from functools import partial
 
 from .dispatch import Routed, Shape
 from .errors import SourceError
+from .gaps import Gap
 from .logs import Repeats, held_back
 from .message import FRAME_WEIGHT, Completion
 from .routing import Router
@@ -111,6 +112,8 @@ class Enqueuer(threading.Thread):
         messages = len(batch.frames) + batch.malformed
         if messages:
             self._dispatch(batch, messages)
+        for gap in batch.gaps:
+            self._note_gap(gap)
         self._shape_has_turned = self._shape.turn()  # then there may be more to do
         if time.monotonic_ns() - self._published_ns > _REFRESH_NS:
             self._publish_state()
@@ -152,6 +155,10 @@ class Enqueuer(threading.Thread):
         if count is not None:
             logger.warning("%d malformed messages: not one topic in UTF-8 and one body%s", malformed, held_back(count))
 
+    def _note_gap(self, gap: Gap) -> None:
+        self._slots.gap(gap.lost_ns, gap.found_ns)
+        logger.warning("possible gap: %s", gap)
+
     def _publish_state(self) -> None:
         state = self._source.state()
         self._slots.source(
@@ -159,6 +166,8 @@ class Enqueuer(threading.Thread):
             connected=state.connected,
             disconnects=state.disconnects,
             errors=self._errors,
+            lost=state.lost,
+            lost_ns=state.lost_ns,
         )
         self._published_ns = time.monotonic_ns()
         self._slots.beat(self._published_ns)

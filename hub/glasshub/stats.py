@@ -287,13 +287,25 @@ class EnqueuerSlots:
         """Count a message put into the hub's one queue (shape `shared`)."""
         self._slots[_HUB["queue_enqueued"]] += 1
 
-    def source(self, *, endpoints: int, connected: int, disconnects: int, errors: int) -> None:
+    def source(
+        self, *, endpoints: int, connected: int, disconnects: int, errors: int, lost: int = 0, lost_ns: int = 0
+    ) -> None:
         """Publish the state of the source; `disconnects` and `errors` are totals."""
         slots = self._slots
         slots[_HUB["endpoints"]] = endpoints
         slots[_HUB["connected"]] = connected
         slots[_HUB["disconnects"]] = disconnects
         slots[_HUB["source_errors"]] = errors
+        slots[_HUB["lost"]] = lost
+        slots[_HUB["lost_ns"]] = lost_ns
+
+    def gap(self, since_ns: int, until_ns: int) -> None:
+        """Count a possible gap that has closed."""
+        slots = self._slots
+        slots[_HUB["gaps"]] += 1
+        slots[_HUB["gap_ns"]] += until_ns - since_ns
+        slots[_HUB["gap_since_ns"]] = since_ns
+        slots[_HUB["gap_until_ns"]] = until_ns
 
     def beat(self, now_ns: int) -> None:
         """Show that the enqueuer goes round its loop."""

@@ -64,7 +64,7 @@ class Snapshot(object):
         self.consumers = _consumers(parts, clocks)  # type: List[ConsumerStats]
         self.producers = _producers(parts, clocks)  # type: List[ProducerStats]
         # Neither refers back: a snapshot is large, and goes when nobody holds it, not when a collector comes round.
-        self.hub = HubStats(parts, header, taken_ns, self.consumers)
+        self.hub = HubStats(parts, header, clocks, self.consumers)
         self.hub.up = int(self.is_up())
 
     def status(self, stale_after=STALE_AFTER):
@@ -164,8 +164,8 @@ class HubStats(object):
 
     up = 0
 
-    def __init__(self, parts, header, taken_ns, consumers):
-        # type: (_Parts, layout.Header, int, List[ConsumerStats]) -> None
+    def __init__(self, parts, header, clocks, consumers):
+        # type: (_Parts, layout.Header, _Clocks, List[ConsumerStats]) -> None
         rows = parts.rows("hub")
         if len(rows) != 1:
             raise SegmentFormatError(parts.path, "the segment has no row for its hub")
@@ -176,9 +176,14 @@ class HubStats(object):
         own["queue_enqueued"] += own["queue_injected"]
         phase = own["phase"]
         self.phase = PHASES[phase] if phase < len(PHASES) else "unknown"
-        self.uptime = _seconds(taken_ns - header.created_ns)
-        self.heartbeat_age = _seconds(taken_ns - header.heartbeat_ns)
-        self.enqueuer_age = _seconds(taken_ns - max(self.enqueuer_heartbeat_ns, header.created_ns))
+        self.uptime = clocks.since(header.created_ns)
+        self.heartbeat_age = clocks.since(header.heartbeat_ns)
+        self.enqueuer_age = clocks.since(max(self.enqueuer_heartbeat_ns, header.created_ns))
+        self.lost_since = clocks.unix_time(self.lost_ns)
+        self.lost_age = clocks.since(self.lost_ns) if self.lost_ns else 0.0
+        self.gap_seconds = self.gap_ns / 1e9
+        self.gap_since = clocks.unix_time(self.gap_since_ns)
+        self.gap_until = clocks.unix_time(self.gap_until_ns)
         self._consumers = consumers
 
     @property

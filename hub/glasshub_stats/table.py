@@ -250,13 +250,24 @@ def _attention(snapshot):
         silent = (duration(hub.heartbeat_age), duration(hub.enqueuer_age))
         yield "the hub is stuck: no heartbeat of its main thread for %s, of its enqueuer for %s" % silent
     elif hub.connected < hub.endpoints:
-        yield "the source is connected to %d of its %d endpoints" % (hub.connected, hub.endpoints)
+        yield "the source is connected to %d of its %d endpoints%s" % (hub.connected, hub.endpoints, _lost(snapshot))
+    if hub.gaps:
+        ended = duration(max(snapshot.time - hub.gap_until, 0))
+        gaps = (count(hub.gaps), duration(hub.gap_seconds), ended)
+        yield "the bus may have lost messages in %s gaps of %s in all, the last one ended %s ago" % gaps
     for consumer in snapshot.consumers:
         for what in _of_consumer(consumer, snapshot.is_locked):
             yield "%s %s" % (_short(consumer.name, 40), what)
     for producer in snapshot.producers:
         for what in _of_producer(producer, snapshot.is_locked):
             yield "%s %s" % (_short(producer.name, 40), what)
+
+
+def _lost(snapshot):
+    # type: (Snapshot) -> str
+    """Since when endpoints that were connected are not any more."""
+    hub = snapshot.hub
+    return "; %d of them lost, for up to %s now" % (hub.lost, duration(hub.lost_age)) if hub.lost else ""
 
 
 def _of_consumer(consumer, is_alive):

@@ -26,6 +26,7 @@ TYPES = {
     "queue_length": "GAUGE",
     "response_time": "GAUGE",
     "threads": "GAUGE",
+    "total_time_in_ms": "DERIVE",
     "uptime": "GAUGE",
 }
 

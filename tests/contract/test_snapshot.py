@@ -347,6 +347,34 @@ class HubTest(_WithSegment):
         self.assertAlmostEqual(hub.heartbeat_age, 20, delta=NEAR)
         self.assertAlmostEqual(hub.enqueuer_age, 30, delta=NEAR)
 
+    def test_gaps_have_a_length_and_unix_times(self):
+        # type: () -> None
+        segment = self.segment()
+        set_realtime(segment)
+        now_ns = monotonic_ns(0)
+        segment.hub(gaps=2, gap_ns=9500000000, gap_since_ns=now_ns - 60 * SECOND, gap_until_ns=now_ns - 50 * SECOND)
+        snapshot = read(self.path)
+
+        hub = snapshot.hub
+
+        self.assertEqual((hub.gaps, hub.gap_seconds), (2, 9.5))
+        self.assertAlmostEqual(snapshot.time - hub.gap_since, 60, delta=NEAR)
+        self.assertAlmostEqual(snapshot.time - hub.gap_until, 50, delta=NEAR)
+        self.assertEqual((hub.lost, hub.lost_since, hub.lost_age), (0, 0, 0))
+
+    def test_a_lost_endpoint_has_an_age_and_a_unix_time(self):
+        # type: () -> None
+        segment = self.segment()
+        set_realtime(segment)
+        segment.hub(lost=1, lost_ns=monotonic_ns(0) - 70 * SECOND)
+        snapshot = read(self.path)
+
+        hub = snapshot.hub
+
+        self.assertEqual((hub.lost, hub.gaps, hub.gap_since, hub.gap_until), (1, 0, 0, 0))
+        self.assertAlmostEqual(hub.lost_age, 70, delta=NEAR)
+        self.assertAlmostEqual(snapshot.time - hub.lost_since, 70, delta=NEAR)
+
     def test_an_enqueuer_that_never_beat_is_as_old_as_the_hub(self):
         # type: () -> None
         self.segment(age=100.0).hub(enqueuer_heartbeat_ns=0)

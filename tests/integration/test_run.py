@@ -151,7 +151,7 @@ def test_every_endpoint_is_subscribed_to_once(tmp_path: Path, bus: Bus) -> None:
 
 def test_a_publisher_that_goes_and_comes_back_is_seen(tmp_path: Path, bus: Bus) -> None:
     with hub_on(bus, tmp_path, "--consumer", f"{HERE}:Everything") as hub:
-        hub.wait_until(lambda snapshot: snapshot.hub.connected == 1, "the connection")
+        began = hub.wait_until(lambda snapshot: snapshot.hub.connected == 1, "the connection").time
 
         bus.close()
         gone = hub.wait_until(lambda snapshot: snapshot.hub.connected == 0, "the loss of it")
@@ -161,8 +161,14 @@ def test_a_publisher_that_goes_and_comes_back_is_seen(tmp_path: Path, bus: Bus) 
             back = hub.wait_until_finished(5)
 
     assert (gone.hub.disconnects, back.hub.disconnects) == (1, 1)
-    assert "lost the connection to ipc://" in hub.said()
-    assert "again after" in hub.said()
+    assert (gone.hub.lost, gone.hub.gaps, back.hub.lost, back.hub.gaps) == (1, 0, 0, 1)
+    assert gone.time - gone.hub.lost_since == pytest.approx(gone.hub.lost_age, abs=1)
+    assert 0 < back.hub.gap_seconds == pytest.approx(back.hub.gap_until - back.hub.gap_since)
+    assert began - 1 <= back.hub.gap_since <= back.hub.gap_until <= back.time
+    assert hub.said().count("lost the connection to ipc://") == 1
+    assert re.findall(r"possible gap: (\S+) was lost from \S+ \S+ UTC to \S+ \S+ UTC \(\S+ s\)", hub.said()) == [
+        bus.endpoint
+    ]
 
 
 def test_a_second_hub_of_the_same_name_refuses_to_start(tmp_path: Path, bus: Bus) -> None:

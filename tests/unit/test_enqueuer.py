@@ -17,6 +17,7 @@ from glasshub.consumer import Inlet
 from glasshub.dispatch import Routed, Shape, Station
 from glasshub.enqueuer import Enqueuer
 from glasshub.errors import SourceError
+from glasshub.gaps import Gap
 from glasshub.logs import Repeats
 from glasshub.routing import Router
 from glasshub.sources import Batch
@@ -25,6 +26,8 @@ from glasshub_stats import HubStats, read
 
 from ..fakes import PATIENCE, BlockingConsumer, MemorySource, RaisingConsumer, RecordingConsumer, frame, wait_until
 from .rig import Rig, Seat
+
+SECOND = 1_000_000_000
 
 
 class Collecting(Shape):
@@ -278,11 +281,28 @@ def test_the_state_of_the_source_is_published(path: Path) -> None:
     source = MemorySource()
 
     with running(path, source) as bench:
-        source.now = replace(source.now, endpoints=3, connected=2, disconnects=7)
+        source.now = replace(source.now, endpoints=3, connected=2, disconnects=7, lost=1, lost_ns=5)
         wait_until(lambda: bench.hub().disconnects == 7, "the state is published")
         hub = bench.hub()
 
-    assert (hub.endpoints, hub.connected) == (3, 2)
+    assert (hub.endpoints, hub.connected, hub.lost, hub.lost_ns) == (3, 2, 1, 5)
+
+
+def test_a_gap_is_counted_once_and_logged_in_wall_time(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    gap = Gap("tcp://bus:1", 5 * SECOND, 8 * SECOND + SECOND // 2, until=1400000003.5)
+    source = MemorySource()
+
+    with running(path, source) as bench:
+        source.tell_of(gap)
+        wait_until(lambda: bench.hub().gaps, "the gap is counted")
+        source.put(frame(1, b"org.git"))
+        source.wait_until_idle()
+        hub = bench.hub()
+
+    assert (hub.gaps, hub.gap_seconds, hub.gap_since_ns, hub.gap_until_ns) == (1, 3.5, gap.lost_ns, gap.found_ns)
+    assert [record.getMessage() for record in caplog.records] == [
+        "possible gap: tcp://bus:1 was lost from 2014-05-13 16:53:20 UTC to 2014-05-13 16:53:23 UTC (3.5 s)"
+    ]
 
 
 def test_a_source_that_cannot_be_opened_ends_the_enqueuer_with_its_error(

@@ -421,6 +421,19 @@ def test_table_tells_of_a_source_that_is_not_connected(path: Path) -> None:
     assert "! the source is connected to 1 of its 2 endpoints" in table
 
 
+def test_table_tells_of_what_is_lost_and_of_gaps(path: Path) -> None:
+    with live_segment(path) as writer:
+        now_ns = time.monotonic_ns()
+        writer.enqueuer.source(endpoints=3, connected=1, disconnects=4, errors=0, lost=1, lost_ns=now_ns - 130_000 * MS)
+        writer.enqueuer.gap(now_ns - 400_000 * MS, now_ns - 300_000 * MS)
+        writer.enqueuer.gap(now_ns - 199_000 * MS, now_ns - 180_000 * MS)
+
+        table = as_text(read(str(path)))
+
+    assert "! the source is connected to 1 of its 3 endpoints; 1 of them lost, for up to 2m10s now" in table
+    assert "! the bus may have lost messages in 2 gaps of 1m59s in all, the last one ended 3m00s ago" in table
+
+
 def test_table_lets_no_name_write_to_the_terminal(path: Path) -> None:
     rows = [ConsumerRow(HOSTILE, 1, True), ConsumerRow("next", 1, False)]
     with live_segment(path, rows, producers=[ProducerRow(HOSTILE, False)], name="hub\r\x07"):

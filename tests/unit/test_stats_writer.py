@@ -120,6 +120,20 @@ def test_what_the_enqueuer_counts_is_read_back(writer: SegmentWriter) -> None:
     assert (hub.queue_enqueued, hub.queue_dequeued) == (2, 1)
 
 
+def test_gaps_add_up_and_the_last_one_is_read_back(writer: SegmentWriter) -> None:
+    now_ns = time.monotonic_ns()
+    slots = writer.enqueuer
+    slots.source(endpoints=4, connected=3, disconnects=2, errors=1, lost=1, lost_ns=now_ns)
+    slots.gap(now_ns - 9 * SECOND, now_ns - 7 * SECOND)
+    slots.gap(now_ns - 3 * SECOND, now_ns - 2 * SECOND)
+
+    hub = seen(writer).hub
+
+    assert (hub.lost, hub.lost_ns) == (1, now_ns)
+    assert (hub.gaps, hub.gap_seconds) == (2, 3.0)
+    assert (hub.gap_since_ns, hub.gap_until_ns) == (now_ns - 3 * SECOND, now_ns - 2 * SECOND)
+
+
 def test_enqueued_messages_add_up_and_wait(writer: SegmentWriter) -> None:
     writer.consumers[0].enqueued(3)
     writer.consumers[0].enqueued(4)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import zmq
 
 from glasshub.config import ZmqSection
 from glasshub.errors import SourceError
+from glasshub.gaps import Gap
 from glasshub.sources.zmq import ZmqSource
 
 from ..fakes import PATIENCE
@@ -135,6 +136,78 @@ def test_a_message_that_came_before_the_wakening_is_received(bus: zmq.Socket[byt
         publish(bus, "org.a")
 
         assert topics(source, 1) == [b"org.a"]
+
+
+def test_the_first_connection_is_no_gap_and_neither_is_an_endpoint_that_never_was_there(
+    bus: zmq.Socket[bytes], endpoint: str, tmp_path: Path
+) -> None:
+    with opened(b"", endpoints=(endpoint, f"ipc://{tmp_path}/never")) as source:
+        gaps = [*gaps_until(source, lambda: source.state().connected == 1), *source.receive(0.1, LIMIT).gaps]
+        state = source.state()
+
+    assert gaps == []
+    assert (state.endpoints, state.connected, state.disconnects, state.lost, state.lost_ns) == (2, 1, 0, 0, 0)
+
+
+def test_an_endpoint_that_was_lost_and_is_back_is_a_gap_once(
+    bus: zmq.Socket[bytes], endpoint: str, context: zmq.Context[zmq.Socket[bytes]]
+) -> None:
+    with opened(b"", endpoints=(endpoint,)) as source:
+        gaps_until(source, lambda: source.state().connected == 1)
+        good_ns = time.monotonic_ns()
+        source.state()
+        context.destroy(linger=0)  # unlike its socket's close(), this returns when it is gone
+        early = gaps_until(source, lambda: source.state().lost == 1)
+        lost = source.state()
+        opened_ns, opened_at = time.monotonic_ns(), time.time()
+        with successor_at(endpoint):
+            (gap,) = gaps_until(source, lambda: source.state().lost == 0)
+            after = source.receive(0.1, LIMIT).gaps
+
+    assert early == []
+    assert (lost.connected, lost.disconnects, lost.lost_ns) == (0, 1, gap.lost_ns)
+    assert (gap.endpoint, list(after)) == (endpoint, [])
+    assert good_ns <= gap.lost_ns < opened_ns < gap.found_ns <= time.monotonic_ns()
+    assert opened_at < gap.until <= time.time()
+    assert gap.since == pytest.approx(gap.until - (gap.found_ns - gap.lost_ns) / 1e9)
+
+
+def test_a_gap_begins_when_the_connection_was_last_known_to_be_good(
+    bus: zmq.Socket[bytes], endpoint: str, context: zmq.Context[zmq.Socket[bytes]]
+) -> None:
+    """Nobody looked while a consumer was at a long message; and libzmq does not subscribe anew before somebody does."""
+    with opened(b"", endpoints=(endpoint,)) as source:
+        gaps_until(source, lambda: source.state().connected == 1)
+        looked_ns = time.monotonic_ns()
+        context.destroy(linger=0)
+        with successor_at(endpoint) as successor:
+            assert successor.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED).poll(round(PATIENCE * 1000))
+            back_ns = time.monotonic_ns()
+            (gap,) = gaps_until(source, lambda: source.state().disconnects == 1)
+
+    assert gap.lost_ns <= looked_ns < back_ns < gap.found_ns
+
+
+@contextmanager
+def successor_at(endpoint: str) -> Iterator[zmq.Socket[bytes]]:
+    """A publisher in the place of one that has gone."""
+    context = zmq.Context()
+    publisher = context.socket(zmq.XPUB)
+    publisher.bind(endpoint)
+    try:
+        yield publisher
+    finally:
+        context.destroy(linger=0)
+
+
+def gaps_until(source: ZmqSource, holds: Callable[[], bool]) -> list[Gap]:
+    """The gaps that it tells of until that holds, and once more."""
+    found: list[Gap] = []
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline, "waited in vain"
+        found += source.receive(0.01, LIMIT).gaps
+    return [*found, *source.receive(0, LIMIT).gaps]
 
 
 def test_to_wake_it_after_the_end_does_nothing(endpoint: str) -> None:

@@ -17,10 +17,10 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import HubError
+from ..gaps import utc
 
 if TYPE_CHECKING:
     import requests  # at run time only where something is fetched: a hub without fedmsg may not have it
@@ -62,7 +62,7 @@ class Window:
 
     def __str__(self) -> str:
         """For the log."""
-        return f"from {_date(self.since)} to {_date(self.until)}"
+        return f"from {utc(self.since)} to {utc(self.until)}"
 
 
 @dataclass(frozen=True)
@@ -353,10 +353,6 @@ def last_message(status: str) -> LastMessage:
 
 def _is_time(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
-
-
-def _date(time_: float) -> str:
-    return datetime.fromtimestamp(time_, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _is_new(message: Message, seen: set[str]) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ..gaps import Gap
 from ..message import Frame
 
 
@@ -18,11 +19,14 @@ class Batch:
         frames: The messages, in the order in which they came.
         malformed: Messages that are not one topic and one body.
         size: Bytes of all of them, of the malformed ones too.
+        gaps: Windows in which messages may have been lost, each once, with the first batch after it has closed. A bus
+            that keeps what nobody has acknowledged has none.
     """
 
     frames: list[Frame] = field(default_factory=list)
     malformed: int = 0
     size: int = 0
+    gaps: Sequence[Gap] = ()
 
 
 @dataclass(frozen=True)
@@ -33,11 +37,15 @@ class SourceState:
         endpoints: How many endpoints it is configured with.
         connected: How many of them it is connected to now.
         disconnects: How often it has lost one since it was opened.
+        lost: How many it was connected to once, and is not now.
+        lost_ns: Since when that has been so, of the one that it has been so for longest, monotonic; 0 while none is.
     """
 
     endpoints: int
     connected: int
     disconnects: int
+    lost: int = 0
+    lost_ns: int = 0
 
 
 class Source(Protocol):

@@ -13,6 +13,7 @@ from zmq.utils.monitor import parse_monitor_message
 from ..config import ZmqSection
 from ..endpoints import addresses
 from ..errors import SourceError
+from ..gaps import Gap
 from ..message import Frame
 from ..wakeup import Wakeup
 from .base import Batch, SourceState
@@ -38,12 +39,15 @@ class ZmqSource:
         self._endpoints = list(dict.fromkeys(named))
         self._prefixes: set[bytes] = set()
         self._wakeup: Wakeup | None = None
-        self._connected: dict[str, float] = {}
-        self._lost: dict[str, float] = {}
+        self._connected: set[str] = set()
+        self._lost: dict[str, int] = {}  # when each was last known to be connected, monotonic
+        self._gaps: list[Gap] = []
+        self._watched_ns = 0  # when there was no news of any connection, monotonic
         self._disconnects = 0
 
     def open(self, prefixes: Sequence[bytes]) -> None:
         """See `Source.open`."""
+        self._watched_ns = time.monotonic_ns()
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.SUB)
         self._wakeup = Wakeup()
@@ -87,6 +91,8 @@ class ZmqSource:
                 self._drain(batch, limit)
         except zmq.ZMQError as error:
             raise SourceError(f"cannot receive from the bus: {error.strerror}") from error
+        if self._gaps:
+            batch.gaps, self._gaps = self._gaps, []
         return batch
 
     def acknowledge(self, frame: Frame) -> None:
@@ -97,7 +103,13 @@ class ZmqSource:
         self._watch_connections()
         # Publishers that connect to us come and go as they please: we have all that we asked for.
         connected = len(self._endpoints) if self._binds else len(self._connected)
-        return SourceState(len(self._endpoints), connected, self._disconnects)
+        return SourceState(
+            endpoints=len(self._endpoints),
+            connected=connected,
+            disconnects=self._disconnects,
+            lost=len(self._lost),
+            lost_ns=min(self._lost.values(), default=0),
+        )
 
     def close(self) -> None:
         """See `Source.close`."""
@@ -176,21 +188,18 @@ class ZmqSource:
         while self._monitor.poll(0):
             event = parse_monitor_message(self._monitor.recv_multipart())
             self._note(event["event"], event["endpoint"].decode("utf-8", "replace"))
+        self._watched_ns = time.monotonic_ns()
 
     def _note(self, event: int, endpoint: str) -> None:
         if self._binds:
             return
-        now = time.monotonic()
         if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-            self._connected[endpoint] = now
-            lost = self._lost.pop(endpoint, None)
-            if lost is None:
-                logger.info("connected to %s", endpoint)
-            else:
-                logger.warning(
-                    "connected to %s again after %.1f s: what was published in between is lost", endpoint, now - lost
-                )
-        elif event == zmq.EVENT_DISCONNECTED and self._connected.pop(endpoint, None) is not None:
+            self._connected.add(endpoint)
+            if endpoint in self._lost:  # libzmq subscribes anew when it is asked for messages next: that is now
+                self._gaps.append(Gap(endpoint, self._lost.pop(endpoint), time.monotonic_ns(), time.time()))
+            logger.info("connected to %s", endpoint)
+        elif event == zmq.EVENT_DISCONNECTED and endpoint in self._connected:
+            self._connected.remove(endpoint)
             self._disconnects += 1
-            self._lost[endpoint] = now
-            logger.warning("lost the connection to %s: what is published from now on is lost", endpoint)
+            self._lost[endpoint] = self._watched_ns  # it does not say when it happened: at some time after that
+            logger.warning("lost the connection to %s: what it publishes from now on does not come", endpoint)
