@@ -44,7 +44,8 @@ KEYS: Mapping[str, str] = MappingProxyType(
         "crl_location": _X509,
         "crypto_backend": "`x509` or `gpg`.",
         "crypto_validate_backends": "Which of the two may have signed.",
-        "datagrepper_url": "Where the backlog of before the start is fetched, if `status_directory` is set, too.",
+        "datagrepper_url": "Where what fell into a gap of the bus is fetched, and the backlog of before the start, if "
+        "`status_directory` is set.",
         "endpoints": "All of them are subscribed to, each once. `*` in an address is read as 127.0.0.1.",
         "environment": "Part of the topics that consumers publish.",
         "explicit_hub_consumers": "As `--with-consumers`, which goes over it.",

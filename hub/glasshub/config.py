@@ -136,9 +136,19 @@ class FedmsgSection:
         1, "Threads that may run a consumer of fedmsg at the same time, if its own section does not say otherwise."
     )
     backlog_limit: int = _setting(
-        10_000, "Messages that are fetched from datagrepper at start at the most, for each consumer."
+        10_000,
+        "Messages that are fetched from datagrepper at the most: at start for each consumer, and for each gap of the "
+        "bus; 0 fetches nothing.",
     )
     backlog_age: float = _setting(86_400.0, "Seconds that such a fetch goes back at the most.")
+    datagrepper_url: str = _setting(
+        "", "Where to fetch what was published while an endpoint of the bus was lost; empty: it is not fetched."
+    )
+    gap_margin: float = _setting(
+        10.0,
+        "Seconds before and after such a time that are fetched, too: how much the clocks of publishers may be wrong, "
+        "and a message may be on its way. Fetching begins twice as long after the endpoint is back.",
+    )
 
 
 @dataclass(frozen=True)
@@ -373,6 +383,12 @@ def _check(config: Config, origins: Mapping[str, str]) -> None:
         (1 <= config.fedmsg.workers_per_consumer <= 1000, "fedmsg.workers_per_consumer", "1 to 1000"),
         (0 <= config.fedmsg.backlog_limit <= _MOST, "fedmsg.backlog_limit", f"0 to {_MOST}"),
         (0 <= config.fedmsg.backlog_age <= 1e9, "fedmsg.backlog_age", "0 to 1000000000 seconds"),
+        (
+            re.fullmatch("(https?://.+)?", config.fedmsg.datagrepper_url),
+            "fedmsg.datagrepper_url",
+            "a URL such as https://datagrepper.example.org/raw",
+        ),
+        (0 <= config.fedmsg.gap_margin <= 3600, "fedmsg.gap_margin", "0 to 3600 seconds"),
         (
             config.logging.level in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
             "logging.level",

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The enqueuer: the one thread that receives. It decodes nothing, and waits for nobody but a consumer whose overflow
-policy is `block`.
+"""The enqueuer: the one thread that receives. It decodes nothing, but around a gap of the bus, and waits for nobody
+but a consumer whose overflow policy is `block`.
 
 "When a message arrives, put it in each consumer queue that is registered for this kind of message."
 """
@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+from .backfill import Backfill
 from .dispatch import Routed, Shape
 from .errors import SourceError
 from .gaps import Gap
@@ -42,7 +43,10 @@ class Enqueuer(threading.Thread):
         error: What ended the thread; None when it was `stop`.
     """
 
-    def __init__(self, source: Source, router: Router, shape: Shape, slots: EnqueuerSlots) -> None:
+    def __init__(
+        self, source: Source, router: Router, shape: Shape, slots: EnqueuerSlots, backfill: Backfill | None = None
+    ) -> None:
+        """Take everything that it works with; `backfill` where gaps of the bus can be filled."""
         super().__init__(name="enqueuer", daemon=True)
         self.opened = threading.Event()
         self.error: BaseException | None = None
@@ -50,9 +54,10 @@ class Enqueuer(threading.Thread):
         self._router = router
         self._shape = shape
         self._slots = slots
+        self._backfill = backfill
         self._is_stopping = threading.Event()
         self._make_router: Callable[[], Router] | None = None
-        self._shape_has_turned = False
+        self._has_more = False
         self._errors = 0
         self._published_ns = 0
         self._repeats = Repeats()
@@ -88,7 +93,7 @@ class Enqueuer(threading.Thread):
 
     def _receive(self) -> None:
         while not self._is_stopping.is_set():
-            self._once(0 if self._shape_has_turned else _PATIENCE)
+            self._once(0 if self._has_more else _PATIENCE)
         deadline = time.monotonic() + _LAST_SWEEP
         while time.monotonic() < deadline and self._once(0):
             pass
@@ -114,10 +119,11 @@ class Enqueuer(threading.Thread):
             self._dispatch(batch, messages)
         for gap in batch.gaps:
             self._note_gap(gap)
-        self._shape_has_turned = self._shape.turn()  # then there may be more to do
+        has_filled = self._backfill is not None and self._fill(self._backfill)
+        self._has_more = self._shape.turn() or has_filled
         if time.monotonic_ns() - self._published_ns > _REFRESH_NS:
             self._publish_state()
-        return bool(messages)
+        return bool(messages) or has_filled
 
     def _resubscribe(self) -> None:
         make_router, self._make_router = self._make_router, None
@@ -128,8 +134,9 @@ class Enqueuer(threading.Thread):
     def _dispatch(self, batch: Batch, messages: int) -> None:
         match = self._router.match
         malformed, unrouted = batch.malformed, 0
+        frames = batch.frames if self._backfill is None else self._backfill.sift(batch.frames, batch.size)
         routed: list[Routed] = []
-        for frame in batch.frames:
+        for frame in frames:
             try:
                 interested = match(frame.topic)
             except UnicodeDecodeError:
@@ -141,6 +148,8 @@ class Enqueuer(threading.Thread):
         if self._source.acknowledges:
             self._expect_completion(routed)
         self._slots.received(messages, batch.size, malformed=malformed, unrouted=unrouted)
+        if len(frames) < len(batch.frames):
+            self._slots.backfilled(0, duplicates=len(batch.frames) - len(frames))
         if malformed:
             self._warn_of_malformed(malformed)
         self._shape.reserve(batch.size + len(routed) * FRAME_WEIGHT)
@@ -158,6 +167,17 @@ class Enqueuer(threading.Thread):
     def _note_gap(self, gap: Gap) -> None:
         self._slots.gap(gap.lost_ns, gap.found_ns)
         logger.warning("possible gap: %s", gap)
+        if self._backfill is not None:
+            self._backfill.fill(gap)
+
+    def _fill(self, backfill: Backfill) -> bool:
+        """Dispatch what was fetched of gaps; whether there was anything."""
+        frames, duplicates = backfill.take(self._shape.batch)
+        if not (frames or duplicates):
+            return False
+        self._slots.backfilled(len(frames), duplicates=duplicates)
+        self._shape.dispatch([(frame, self._router.match(frame.topic)) for frame in frames])
+        return True
 
     def _publish_state(self) -> None:
         state = self._source.state()
@@ -169,5 +189,7 @@ class Enqueuer(threading.Thread):
             lost=state.lost,
             lost_ns=state.lost_ns,
         )
+        if self._backfill is not None:
+            self._backfill.watch(is_lost=state.lost > 0)
         self._published_ns = time.monotonic_ns()
         self._slots.beat(self._published_ns)

@@ -20,6 +20,9 @@ from pathlib import Path
 
 import glasshub_stats
 
+from .backfill import Backfill
+from .compat.datagrepper import Datagrepper
+from .compat.gap_fetcher import GapFetcher, can_fetch
 from .config import DEFAULT, Config
 from .crew import Background, Crew, Member
 from .dispatch import SHAPES, Shape, Station
@@ -129,10 +132,13 @@ class Hub:
             server.start()
             stations = _stations(crew.members, segment)
             shape = SHAPES[self._config.hub.shape](stations, segment, memory=self._config.hub.memory)
-            enqueuer = Enqueuer(self._source, self._router(stations), shape, segment.enqueuer)
+            backfill = self._backfill()
+            enqueuer = Enqueuer(self._source, self._router(stations), shape, segment.enqueuer, backfill)
             for index, station in enumerate(stations):
                 station.consumer.connect(shape.inlet(index), lambda: enqueuer.reroute(lambda: self._router(stations)))
             background = crew.background(segment)
+            if backfill is not None:
+                background.append(self._gap_fetcher(backfill, stations, segment))
             shape.start()
             enqueuer.start()
             try:
@@ -155,6 +161,25 @@ class Hub:
 
     def _router(self, stations: list[Station]) -> Router:
         return Router([station.consumer.topics for station in stations], strict=self._config.zmq.strict)
+
+    def _backfill(self) -> Backfill | None:
+        """What the enqueuer needs to have gaps of the bus filled; None where they are not."""
+        section = self._config.fedmsg
+        if self._source.acknowledges or not (section.datagrepper_url and section.backlog_limit and can_fetch()):
+            return None
+        return Backfill(margin=section.gap_margin, wake=self._source.wake)
+
+    def _gap_fetcher(self, backfill: Backfill, stations: list[Station], segment: SegmentWriter) -> GapFetcher:
+        section = self._config.fedmsg
+        return GapFetcher(
+            Datagrepper(section.datagrepper_url),
+            backfill,
+            segment.backfill,
+            lambda: self._router(stations),
+            margin=section.gap_margin,
+            age=section.backlog_age,
+            limit=section.backlog_limit,
+        )
 
     def _make_segment(self, crew: Crew) -> SegmentWriter:
         workers_of = SHAPES[self._config.hub.shape].workers_of

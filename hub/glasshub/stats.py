@@ -307,9 +307,39 @@ class EnqueuerSlots:
         slots[_HUB["gap_since_ns"]] = since_ns
         slots[_HUB["gap_until_ns"]] = until_ns
 
+    def backfilled(self, messages: int, *, duplicates: int) -> None:
+        """Count messages that were fetched to fill gaps, and those that both the fetch and the bus brought."""
+        self._slots[_HUB["backfilled"]] += messages
+        self._slots[_HUB["backfill_duplicates"]] += duplicates
+
     def beat(self, now_ns: int) -> None:
         """Show that the enqueuer goes round its loop."""
         self._slots[_HUB["enqueuer_heartbeat_ns"]] = now_ns
+
+
+class BackfillSlots:
+    """What is told of fetching what was published in gaps of the bus. Threads: the one that fetches only."""
+
+    __slots__ = ("_slots",)
+
+    def __init__(self, slots: memoryview) -> None:
+        self._slots = slots
+
+    def began(self) -> None:
+        """Show that fetching goes on."""
+        self._slots[_HUB["backfilling"]] = 1
+
+    def missed(self, count: int) -> None:
+        """Count messages that lie beyond the configured bound."""
+        self._slots[_HUB["backfill_missed"]] += count
+
+    def failed(self) -> None:
+        """Count an attempt that failed."""
+        self._slots[_HUB["backfill_errors"]] += 1
+
+    def ended(self) -> None:
+        """Show that fetching is over."""
+        self._slots[_HUB["backfilling"]] = 0
 
 
 class DispatcherSlots:
@@ -413,6 +443,7 @@ class SegmentWriter:
     Attributes:
         path: Where it stands.
         enqueuer: The hub's slots that the enqueuer writes.
+        backfill: The hub's slots that are written by whoever fetches what was published in gaps of the bus.
         dispatcher: The hub's slots that the dispatcher of shape `shared` writes.
         hub_queue: The hub's slots that others write who put into the queue of shape `shared`.
         consumers: The enqueuer's slots of each consumer.
@@ -498,6 +529,7 @@ class SegmentWriter:
         for field, value in (("name", name), ("version", version), ("shape", shape), ("source", source)):
             _store_text(row, _HUB[field], value)
         self.enqueuer = EnqueuerSlots(row)
+        self.backfill = BackfillSlots(row)
         self.dispatcher = DispatcherSlots(row)
         self.hub_queue = HubQueueSlots(row)
 

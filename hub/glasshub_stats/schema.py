@@ -28,7 +28,7 @@ TEXT_BYTES = 128
 ENQUEUER = "enqueuer"
 INLET = "inlet"  # whoever puts into a queue, or takes out of it, past enqueuer and workers; one at a time
 OVERFLOW = "overflow"  # whoever drops what finds no room: the enqueuer, or who puts past it; one at a time
-FETCHER = "fetcher"  # the thread that fetches a consumer's backlog at start
+FETCHER = "fetcher"  # the thread that fetches a consumer's backlog at start; in the hub's row what fell into a gap
 WORKER = "worker"
 PRODUCER = "producer"  # its own thread
 HUB = "hub"
@@ -124,7 +124,8 @@ CONSUMER_FIELDS = (
         COUNTER,
         "messages",
         INLET,
-        "How many of `enqueued` did not come from the bus: put by the consumer itself, by a producer, or fetched.",
+        "How many of `enqueued` did not come from the bus: put by the consumer itself, by a producer, or fetched "
+        "at start.",
     ),
     Metric(
         "withdrawn",
@@ -302,6 +303,31 @@ HUB_FIELDS = (
     Metric("gap_ns", COUNTER, "nanoseconds", ENQUEUER, "Sum of the lengths of all possible gaps."),
     Metric("gap_since_ns", TIMESTAMP, "nanoseconds", ENQUEUER, "When the possible gap began that closed last."),
     Metric("gap_until_ns", TIMESTAMP, "nanoseconds", ENQUEUER, "When a possible gap closed last."),
+    Metric(
+        "backfilled",
+        COUNTER,
+        "messages",
+        ENQUEUER,
+        "Messages fetched because of possible gaps that the bus had not brought, and put into the queues of the "
+        "consumers that want them. They are in `enqueued` of these, not in `received`.",
+    ),
+    Metric(
+        "backfill_duplicates",
+        COUNTER,
+        "messages",
+        ENQUEUER,
+        "Messages that both the bus and such a fetch brought: the later one was left out.",
+    ),
+    Metric(
+        "backfill_missed",
+        COUNTER,
+        "messages",
+        FETCHER,
+        "Messages around possible gaps that were not fetched, because they are more than the configuration allows. The "
+        "bus may have brought some of them.",
+    ),
+    Metric("backfill_errors", COUNTER, "errors", FETCHER, "Times that such a fetch failed."),
+    Metric("backfilling", GAUGE, "boolean", FETCHER, "1 while such a fetch is under way."),
     Metric(
         "enqueuer_heartbeat_ns",
         TIMESTAMP,

@@ -255,6 +255,9 @@ def _attention(snapshot):
         ended = duration(max(snapshot.time - hub.gap_until, 0))
         gaps = (count(hub.gaps), duration(hub.gap_seconds), ended)
         yield "the bus may have lost messages in %s gaps of %s in all, the last one ended %s ago" % gaps
+        if hub.backfilled or hub.backfill_missed or hub.backfill_errors:
+            filled = (count(hub.backfilled), count(hub.backfill_missed), count(hub.backfill_errors))
+            yield "of these gaps %s messages were fetched, up to %s missed, %s fetches failed" % filled
     for consumer in snapshot.consumers:
         for what in _of_consumer(consumer, snapshot.is_locked):
             yield "%s %s" % (_short(consumer.name, 40), what)

@@ -55,7 +55,9 @@ _CONSUMER_COUNTERS = tuple(
     if m.kind == schema.COUNTER and m.unit in ("messages", "errors")
 )
 _PRODUCER_COUNTERS = ("runs", "failures")
-_HUB_COUNTERS = ("received", "malformed", "unrouted", "disconnects", "gaps")
+_HUB_COUNTERS = ("received", "malformed", "unrouted", "disconnects", "gaps") + tuple(
+    m.name for m in schema.HUB_FIELDS if m.kind == schema.COUNTER and m.name.startswith("backfill")
+)
 
 
 def of_interval(
@@ -177,6 +179,7 @@ def _of_hub(interval, instance):
     yield Value("glasshub", instance, "queue_length", "", hub.backlog)
     yield Value("glasshub", instance, "gauge", "connected", hub.connected)
     yield Value("glasshub", instance, "gauge", "lost", hub.lost)
+    yield Value("glasshub", instance, "gauge", "backfilling", hub.backfilling)
     yield Value("glasshub", instance, "duration", "lost", hub.lost_age)
     yield Value("glasshub", instance, "total_time_in_ms", "gaps", _derive(hub.gap_ns // 1000000))
     for name in _HUB_COUNTERS:

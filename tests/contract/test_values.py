@@ -60,7 +60,8 @@ class DefaultNamingTest(_WithSegment):
         prefix = "glasshub-fedmsg-hub/"
         expected = ["gauge-connected", "gauge-up", "queue_length", "uptime"]
         expected += ["operations-" + word for word in ("received", "malformed", "unrouted", "disconnects", "gaps")]
-        expected += ["gauge-lost", "duration-lost", "total_time_in_ms-gaps"]
+        expected += ["operations-backfill" + word for word in ("ed", "_duplicates", "_missed", "_errors")]
+        expected += ["gauge-backfilling", "gauge-lost", "duration-lost", "total_time_in_ms-gaps"]
         self.assertEqual(
             sorted(name for name in found if name.startswith(prefix)), sorted(prefix + name for name in expected)
         )

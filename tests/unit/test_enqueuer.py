@@ -13,12 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from glasshub.backfill import Backfill
 from glasshub.consumer import Inlet
 from glasshub.dispatch import Routed, Shape, Station
 from glasshub.enqueuer import Enqueuer
 from glasshub.errors import SourceError
 from glasshub.gaps import Gap
 from glasshub.logs import Repeats
+from glasshub.message import Frame
 from glasshub.routing import Router
 from glasshub.sources import Batch
 from glasshub.stats import ConsumerRow, SegmentWriter
@@ -29,18 +31,22 @@ from .rig import Rig, Seat
 
 SECOND = 1_000_000_000
 
+KNOWN_NEW_OTHER = (("1", b"org.git"), ("2", b"org.git"), ("3", b"com.x"))
+
 
 class Collecting(Shape):
     """A shape that keeps what it is given.
 
     Attributes:
         routed: That.
+        at_once: How much of it each call brought.
         waiting: How many turns it has something to do in.
         turned_in: The threads that took those turns.
     """
 
     def _build(self, stations: Sequence[Station], segment: SegmentWriter, repeats: Repeats) -> None:
         self.routed: list[Routed] = []
+        self.at_once: list[int] = []
         self.waiting = 0
         self.turned_in: set[threading.Thread] = set()
 
@@ -55,6 +61,7 @@ class Collecting(Shape):
     def dispatch(self, routed: Sequence[Routed]) -> None:
         """Keep it."""
         self.routed.extend(routed)
+        self.at_once.append(len(routed))
 
     def inlet(self, station: int) -> Inlet:
         """There is none."""
@@ -64,12 +71,21 @@ class Collecting(Shape):
 class Bench:
     """An enqueuer between a bus in memory and a shape that keeps everything."""
 
-    def __init__(self, path: Path, source: MemorySource, subscriptions: Sequence[Sequence[str]]) -> None:
+    def __init__(
+        self, path: Path, source: MemorySource, subscriptions: Sequence[Sequence[str]], *, fills_gaps: bool = False
+    ) -> None:
         rows = [ConsumerRow(str(index), 1, True) for index in range(len(subscriptions))]
         self.source = source
         self.segment = SegmentWriter(path, rows, name="bench", version="1", shape="threads", source="memory")
         self.shape = Collecting([], self.segment)
-        self.enqueuer = Enqueuer(source, Router(subscriptions), self.shape, self.segment.enqueuer)
+        self.backfill = Backfill(margin=0, wake=source.wake) if fills_gaps else None
+        self.enqueuer = Enqueuer(source, Router(subscriptions), self.shape, self.segment.enqueuer, self.backfill)
+
+    def deliver(self, *frames: Frame) -> None:
+        """Hand over what was fetched, once that was asked for."""
+        assert self.backfill is not None
+        assert self.backfill.requests.get(timeout=PATIENCE)
+        self.backfill.deliver(frames)
 
     def hub(self) -> HubStats:
         return read(str(self.segment.path)).hub
@@ -81,8 +97,10 @@ class Bench:
 
 
 @contextmanager
-def running(path: Path, source: MemorySource, *subscriptions: Sequence[str]) -> Iterator[Bench]:
-    bench = Bench(path, source, subscriptions or [["org."]])
+def running(
+    path: Path, source: MemorySource, *subscriptions: Sequence[str], fills_gaps: bool = False
+) -> Iterator[Bench]:
+    bench = Bench(path, source, subscriptions or [["org."]], fills_gaps=fills_gaps)
     bench.enqueuer.start()
     try:
         assert bench.enqueuer.opened.wait(PATIENCE)
@@ -303,6 +321,73 @@ def test_a_gap_is_counted_once_and_logged_in_wall_time(path: Path, caplog: pytes
     assert [record.getMessage() for record in caplog.records] == [
         "possible gap: tcp://bus:1 was lost from 2014-05-13 16:53:20 UTC to 2014-05-13 16:53:23 UTC (3.5 s)"
     ]
+
+
+def test_what_was_fetched_of_a_gap_goes_to_those_who_want_it_and_is_counted(path: Path) -> None:
+    source = MemorySource()
+    known, new, other = (frame(f'{{"msg_id": "{name}"}}', topic) for name, topic in KNOWN_NEW_OTHER)
+
+    with running(path, source, ["org."], ["com."], fills_gaps=True) as bench:
+        source.put(known)
+        source.tell_of(Gap("tcp://bus:1", 1, 2, until=3.0))
+        bench.deliver(known, new, other)
+        wait_until(lambda: bench.hub().backfilled == 2, "they are dispatched")
+        hub = bench.hub()
+
+    assert bench.shape.routed == [(known, (0,)), (new, (0,)), (other, (1,))]
+    assert (hub.received, hub.backfilled, hub.backfill_duplicates) == (1, 2, 1)
+
+
+def test_what_the_bus_brings_after_a_fetch_has_is_left_out_and_counted(path: Path) -> None:
+    source = MemorySource()
+    known, new, other = (frame(f'{{"msg_id": "{name}"}}', topic) for name, topic in KNOWN_NEW_OTHER)
+
+    with running(path, source, ["org."], ["com."], fills_gaps=True) as bench:
+        source.tell_of(Gap("tcp://bus:1", 1, 2, until=3.0))
+        bench.deliver(known)
+        wait_until(lambda: bench.hub().backfilled == 1, "it is dispatched")
+        source.put(known, new, other)
+        source.wait_until_idle()
+        hub = bench.hub()
+
+    assert bench.shape.routed == [(known, (0,)), (new, (0,)), (other, (1,))]
+    assert (hub.received, hub.backfilled, hub.backfill_duplicates) == (3, 1, 1)
+
+
+def test_of_what_was_fetched_no_more_is_dispatched_at_once_than_the_shape_wants(path: Path) -> None:
+    source = MemorySource()
+    fetched = [frame(f'{{"msg_id": "{number}"}}', b"org.git") for number in range(3000)]
+
+    with running(path, source, fills_gaps=True) as bench:
+        bench.shape.batch = 100
+        source.tell_of(Gap("tcp://bus:1", 1, 2, until=3.0))
+        began = time.monotonic()
+        bench.deliver(*fetched)
+        wait_until(lambda: bench.hub().backfilled == 3000, "all are dispatched")
+        took = time.monotonic() - began
+
+    assert [routed for routed, _ in bench.shape.routed] == fetched
+    assert bench.shape.at_once == [100] * 30
+    assert took < 3  # it does not wait for the bus in between, which would take twice that
+
+
+def test_while_an_endpoint_is_lost_what_the_bus_brings_is_remembered(path: Path) -> None:
+    """However long that is: the fetch brings it as well."""
+    source = MemorySource()
+    old, *rest = (frame(f'{{"msg_id": "{number}"}}', b"org.git", (number + 1) * 3600 * SECOND) for number in range(4))
+
+    with running(path, source, fills_gaps=True) as bench:
+        source.now = replace(source.now, lost=1)
+        wait_until(lambda: bench.hub().lost, "the loss is published")
+        for each in (old, *rest):
+            source.put(each)
+        source.now = replace(source.now, lost=0)
+        source.tell_of(Gap("tcp://bus:1", 1, 2, until=3.0))
+        bench.deliver(old, *rest)
+        wait_until(lambda: bench.hub().backfill_duplicates, "the fetch is looked at")
+        hub = bench.hub()
+
+    assert (hub.backfilled, hub.backfill_duplicates) == (0, 4)
 
 
 def test_a_source_that_cannot_be_opened_ends_the_enqueuer_with_its_error(

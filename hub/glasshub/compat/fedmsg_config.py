@@ -132,6 +132,7 @@ SAME: Mapping[str, Ours] = MappingProxyType(
         "zmq_reconnect_ivl_max": Ours("zmq", "reconnect_interval_max", _seconds),
         "zmq_subscribe_method": Ours("zmq", "method", _text, "a string"),
         "zmq_publish_endpoints": Ours("zmq", "publish_endpoints", _list, "a string of endpoints with commas between"),
+        "datagrepper_url": Ours("fedmsg", "datagrepper_url", _text, "a string"),
         "moksha.monitoring.socket": Ours("fedmsg", "monitoring_socket", _text, "a string"),
         "moksha.monitoring.socket.mode": Ours("fedmsg", "monitoring_socket_mode", _octal, "an octal mode"),
         "moksha.workers_per_consumer": Ours("fedmsg", "workers_per_consumer", int),
@@ -140,7 +141,7 @@ SAME: Mapping[str, Ours] = MappingProxyType(
 
 #: What fedmsg itself reads: its consumers, fedmsg.publish, fedmsg.meta.
 _FEDMSGS = re.compile(
-    r"active|ca_cert_\w+|cert_prefix|certnames?|crl_\w+|crypto_\w+|datagrepper_url|environment|fedmsg\..*|gpg_\w+|"
+    r"active|ca_cert_\w+|cert_prefix|certnames?|crl_\w+|crypto_\w+|environment|fedmsg\..*|gpg_\w+|"
     r"io_threads|irc|irc_\w+|max_queue_size|mute|name|persistent_store|post_init_sleep|relay_inbound|replay_endpoints|"
     r"routing_\w+|sign_messages|skip_last_message|ssldir|status_directory|timeout|topic_prefix(_re)?|"
     r"validate_signatures|zmq_linger"
