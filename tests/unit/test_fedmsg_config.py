@@ -298,6 +298,7 @@ def test_a_value_that_is_no_number_is_refused_with_the_file(write: Write, key: s
             "fedmsg.monitoring_socket = '/run/x' must be an endpoint such as ipc:",
         ),
         ("'moksha.monitoring.socket.mode': 'rw'", "fedmsg.monitoring_socket_mode = 'rw' must be an octal mode such as"),
+        ("'datagrepper_url': 'example.org'", "fedmsg.datagrepper_url = 'example.org' must be a URL such as https:"),
         ("'moksha.workers_per_consumer': 0", "fedmsg.workers_per_consumer = 0 must be 1 to 1000"),
         ("'zmq_subscribe_method': 'listen'", "zmq.method = 'listen' must be connect or bind"),
         ("'zmq_enabled': 'perhaps'", "zmq_enabled = 'perhaps' is not true or false"),
@@ -329,6 +330,7 @@ def test_mokshas_own_keys_are_taken_over(write: Write) -> None:
             'moksha.monitoring.socket': 'ipc:///run/fedmsg/hub',
             'moksha.monitoring.socket.mode': '777',
             'moksha.workers_per_consumer': '3',
+            'datagrepper_url': 'https://datagrepper.example.org/raw',
         }
         """,
     )
@@ -340,6 +342,7 @@ def test_mokshas_own_keys_are_taken_over(write: Write) -> None:
     assert config.fedmsg.monitoring_socket == "ipc:///run/fedmsg/hub"
     assert config.fedmsg.monitoring_socket_mode == "777"
     assert config.fedmsg.workers_per_consumer == 3
+    assert config.fedmsg.datagrepper_url == "https://datagrepper.example.org/raw"
     assert config.origins["fedmsg.workers_per_consumer"] == str(directory / "moksha.py")
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import pytest
 
 from glasshub.backfill import Backfill
 from glasshub.compat.datagrepper import Datagrepper, Window
-from glasshub.compat.gap_fetcher import GapFetcher, merged
+from glasshub.compat.gap_fetcher import GapFetcher, can_fetch, merged
 from glasshub.gaps import Gap
 from glasshub.message import Frame
 from glasshub.routing import Router
@@ -292,6 +293,20 @@ def test_the_hubs_end_does_not_wait_for_it(server: FakeDatagrepper, desk: Desk, 
     with fetching(server, desk, path) as running:
         assert running.fetcher.daemon
         assert not running.fetcher.is_awaited
+
+
+@pytest.mark.parametrize("missing", ["requests", "fedmsg.crypto.utils"])
+def test_where_what_it_needs_is_not_installed_the_log_says_what_to_do(
+    missing: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A hub without consumers of fedmsg needs neither to run."""
+    before = can_fetch()
+    monkeypatch.setitem(sys.modules, missing, None)
+
+    assert (before, can_fetch()) == (True, False)
+    (record,) = caplog.records
+    assert record.getMessage().startswith("gaps of the bus are counted, but not filled: import of ")
+    assert record.getMessage().endswith(": pip install fedmsg")
 
 
 @pytest.mark.parametrize(

@@ -428,8 +428,13 @@ def test_table_tells_of_what_is_lost_and_of_gaps(path: Path) -> None:
         writer.enqueuer.gap(now_ns - 400_000 * MS, now_ns - 300_000 * MS)
         writer.enqueuer.gap(now_ns - 199_000 * MS, now_ns - 180_000 * MS)
 
+        writer.enqueuer.backfilled(7, duplicates=20)
+        writer.backfill.missed(3)
+        writer.backfill.failed()
+
         table = as_text(read(str(path)))
 
+    assert "! of these gaps 7 messages were fetched, up to 3 missed, 1 fetches failed" in table
     assert "! the source is connected to 1 of its 3 endpoints; 1 of them lost, for up to 2m10s now" in table
     assert "! the bus may have lost messages in 2 gaps of 1m59s in all, the last one ended 3m00s ago" in table
 

@@ -134,6 +134,23 @@ def test_gaps_add_up_and_the_last_one_is_read_back(writer: SegmentWriter) -> Non
     assert (hub.gap_since_ns, hub.gap_until_ns) == (now_ns - 3 * SECOND, now_ns - 2 * SECOND)
 
 
+def test_what_is_told_of_filling_gaps_is_read_back(writer: SegmentWriter) -> None:
+    writer.backfill.began()
+    writer.backfill.missed(5)
+    writer.backfill.missed(6)
+    writer.backfill.failed()
+    writer.enqueuer.backfilled(3, duplicates=1)
+    writer.enqueuer.backfilled(4, duplicates=0)
+    during = seen(writer).hub
+    writer.backfill.ended()
+
+    after = seen(writer).hub
+
+    assert (during.backfilled, during.backfill_duplicates) == (7, 1)
+    assert (during.backfill_missed, during.backfill_errors) == (11, 1)
+    assert (during.backfilling, after.backfilling) == (1, 0)
+
+
 def test_enqueued_messages_add_up_and_wait(writer: SegmentWriter) -> None:
     writer.consumers[0].enqueued(3)
     writer.consumers[0].enqueued(4)
