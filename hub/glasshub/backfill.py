@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import queue
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ from .message import Frame, decode_json
 #: While nothing is lost, messages of so many bytes are remembered at the most.
 _MOST_BYTES = 32 << 20
 
-#: Around a gap so many ids are: some 30 MB.
+#: Around a gap so many ids are: some 40 MB.
 _MOST_IDS = 200_000
 
 #: Seconds after a fetch during which the bus may still bring what the fetch has brought.
@@ -51,12 +51,13 @@ class Ids:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._ids: dict[str, int] = {}
+        # Not a dict, which takes longer and longer to find its first item, the more of them have been taken out.
+        self._ids: OrderedDict[str, int] = OrderedDict()
 
     def add(self, msg_id: str, received_ns: int) -> int:
         """Remember one, and forget the oldest if there are too many; when that was received, or else 0."""
         self._ids.setdefault(msg_id, received_ns)
-        return self._ids.pop(next(iter(self._ids))) if len(self._ids) > self._most else 0
+        return self._ids.popitem(last=False)[1] if len(self._ids) > self._most else 0
 
     def clear(self) -> None:
         """Forget them all."""

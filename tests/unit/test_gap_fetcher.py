@@ -175,12 +175,14 @@ def test_a_gap_that_closes_while_another_is_waited_for_goes_with_it(
     server: FakeDatagrepper, desk: Desk, path: Path
 ) -> None:
     with fetching(server, desk, path):
+        began = time.monotonic()
         desk.lose(since=10, until=14, found=0.5)
         wait_until(desk.requests.empty, "the fetcher to wait")
-        desk.lose(since=12, until=16)
+        desk.lose(since=12, until=16, found=1.0)
         desk.wait_for(7)
 
     assert asked(server) == [(10, 16)]
+    assert time.monotonic() - began >= 1  # the second one is waited for, too
 
 
 def test_what_the_hub_does_not_remember_the_bus_to_have_brought_is_not_fetched(

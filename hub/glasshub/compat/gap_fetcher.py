@@ -146,7 +146,7 @@ class GapFetcher(threading.Thread):
             self._slots.failed()
             logger.exception("filling the window %s failed", window)
         else:
-            logger.info("the window %s: %d messages fetched", window, fetched)
+            logger.info("the window %s: %d messages fetched, with those that the bus has brought", window, fetched)
 
 
 def can_fetch() -> bool:
