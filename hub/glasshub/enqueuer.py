@@ -165,8 +165,9 @@ class Enqueuer(threading.Thread):
             logger.warning("%d malformed messages: not one topic in UTF-8 and one body%s", malformed, held_back(count))
 
     def _note_gap(self, gap: Gap) -> None:
-        self._slots.gap(gap.lost_ns, gap.found_ns)
         logger.warning("possible gap: %s", gap)
+        self._slots.gap(gap.lost_ns, gap.found_ns)
+        self._published_ns = 0  # that the endpoint is back shows at once
         if self._backfill is not None:
             self._backfill.fill(gap)
 

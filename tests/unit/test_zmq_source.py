@@ -169,7 +169,8 @@ def test_an_endpoint_that_was_lost_and_is_back_is_a_gap_once(
     assert (gap.endpoint, list(after)) == (endpoint, [])
     assert good_ns <= gap.lost_ns < opened_ns < gap.found_ns <= time.monotonic_ns()
     assert opened_at < gap.until <= time.time()
-    assert gap.since == pytest.approx(gap.until - (gap.found_ns - gap.lost_ns) / 1e9)
+    assert gap.until - gap.since == pytest.approx(gap.seconds, abs=0.001)
+    assert gap.seconds == (gap.found_ns - gap.lost_ns) / 1e9
 
 
 def test_a_gap_begins_when_the_connection_was_last_known_to_be_good(
