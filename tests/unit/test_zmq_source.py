@@ -184,7 +184,7 @@ def test_a_gap_begins_when_the_connection_was_last_known_to_be_good(
         with successor_at(endpoint) as successor:
             assert successor.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED).poll(round(PATIENCE * 1000))
             back_ns = time.monotonic_ns()
-            (gap,) = gaps_until(source, lambda: source.state().disconnects == 1)
+            (gap,) = gaps_until(source, lambda: source.state().disconnects == 1 and source.state().lost == 0)
 
     assert gap.lost_ns <= looked_ns < back_ns < gap.found_ns
 

@@ -64,36 +64,43 @@ class GapFetcher(threading.Thread):
         self._limit = limit
         self._clock = clock
         self._stopping = threading.Event()
+        self._lock = threading.Lock()  # of the next, which says what a stop leaves undone
         self._at_hand: list[Request] = []
 
     def stop(self) -> None:
         """Have it end; a request to datagrepper that is under way may take as long as its timeout. Threads: any."""
-        if self._stopping.is_set():
-            return
-        self._stopping.set()
-        for request in [*self._at_hand, *self._others()]:
-            logger.warning("since the hub stops, this gap is not filled, or not to its end: %s", request.gap)
+        with self._lock:
+            self._stopping.set()
+            unfilled, self._at_hand = [*self._at_hand, *self._others()], []
+        _give_up(unfilled)
         self._backfill.requests.put(None)
 
     def run(self) -> None:
         """Fill gaps until it is stopped."""
-        while self._wait():
+        while (first := self._backfill.requests.get()) is not None:
+            self._take(first)
+            self._ripen(first)
+            requests = [first, *self._take(*self._others())]
+            self._ripen(requests[-1])
+            if self._stopping.is_set():
+                return
             self._slots.began()
-            for window in merged(self._windows(self._at_hand)):
+            for window in merged(self._windows(requests)):
                 self._fill(window)
             self._slots.ended()
-            done, self._at_hand = len(self._at_hand), []
-            self._backfill.done(done)
+            with self._lock:
+                self._at_hand = []
+            self._backfill.done(len(requests))
 
-    def _wait(self) -> bool:
-        """Take the next gap, and those that close while it is waited for; False when the thread is stopped."""
-        first = self._backfill.requests.get()
-        if first is not None:
-            self._at_hand = [first]
-            self._ripen(first)
-            self._at_hand += self._others()
-            self._ripen(self._at_hand[-1])
-        return not self._stopping.is_set()
+    def _take(self, *requests: Request) -> Sequence[Request]:
+        """Begin with these; or, when the thread is stopped, give them up, for whoever stopped it did not see them."""
+        with self._lock:
+            is_stopped = self._stopping.is_set()
+            if not is_stopped:
+                self._at_hand += requests
+        if is_stopped:
+            _give_up(requests)
+        return requests
 
     def _ripen(self, request: Request) -> None:
         """Wait until the window is over, and what was published in it has arrived on the bus and at datagrepper."""
@@ -147,6 +154,11 @@ class GapFetcher(threading.Thread):
             logger.exception("filling the window %s failed", window)
         else:
             logger.info("the window %s: %d messages fetched, with those that the bus has brought", window, fetched)
+
+
+def _give_up(requests: Sequence[Request]) -> None:
+    for request in requests:
+        logger.warning("since the hub stops, this gap is not filled, or not to its end: %s", request.gap)
 
 
 def can_fetch() -> bool:
