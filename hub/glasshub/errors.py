@@ -48,3 +48,15 @@ class NoConsumerError(HubError):
 
 class MessageError(HubError):
     """A message's body is not what its consumer reads."""
+
+
+class SpoolError(HubError):
+    """The spool cannot be used as it is."""
+
+
+class SpoolFullError(SpoolError):
+    """The spool has no room for what was to be written; it goes on when there is some."""
+
+
+class SpoolDamagedError(SpoolError):
+    """What is in the spool is not what was written. The next start recovers what can be read."""
