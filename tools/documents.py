@@ -51,12 +51,18 @@ A message goes this way:
               ├─ unrouted             (nobody wants it)
               └─ for each interested consumer:
                  enqueued ─┬─ backlog ─┬─ dequeued ── in flight ─┬─ processed
-                 injected ─┘           ├─ dropped                ├─ failed
-                 (not of the bus)      └─ withdrawn              ├─ invalid
-                                                                 └─ duplicates
+                 injected ─┤           ├─ dropped                ├─ failed
+                 (not of   │           └─ withdrawn              ├─ invalid
+                 the bus)  │                                     ├─ duplicates
+                           │                                     ├─ discarded
+                           │                                     ├─ parked
+                           └─ requeued ◄────── delayed ◄─────────┼─ retried
+                                                                 └─ interrupted
 
 `injected` is counted in `enqueued`, so that at any time, for each consumer, **enqueued = backlog + dropped +
-withdrawn + in flight + processed + failed + invalid + duplicates**.
+withdrawn + in flight + delayed + processed + failed + invalid + duplicates + discarded + parked**. (In shape
+`processes` a message that is put again because the hub could not know that it was finished is finished twice, and
+counted in `repeated` besides.)
 """
 
 _CONFIGURATION = """\

@@ -35,6 +35,7 @@ def _slots_of(section: str) -> dict[str, int]:
 _WORKER = _slots_of("worker")
 _PROCESSED, _FAILED, _INVALID = _WORKER["processed"], _WORKER["failed"], _WORKER["invalid"]
 _DUPLICATES = _WORKER["duplicates"]
+_DISCARDED, _PARKED, _RETRIED = _WORKER["discarded"], _WORKER["parked"], _WORKER["retried"]
 _DEQUEUED, _STARTED, _HEAD = _WORKER["dequeued"], _WORKER["started_ns"], _WORKER["head_ns"]
 _WAIT_NS, _PROCESSING_NS = _WORKER["wait_ns"], _WORKER["processing_ns"]
 _LAST_SUCCESS, _LAST_FAILURE = _WORKER["last_success_ns"], _WORKER["last_failure_ns"]
@@ -61,12 +62,15 @@ _LONGEST = 100 * 365 * 86400.0
 
 
 class Outcome(enum.Enum):
-    """How a consumer finished with a message."""
+    """How a consumer finished with a message, or, for `RETRIED`, an attempt at one."""
 
     PROCESSED = "processed"
     FAILED = "failed"
     INVALID = "invalid"
     DUPLICATE = "duplicate"
+    DISCARDED = "discarded"
+    PARKED = "parked"
+    RETRIED = "retried"
 
 
 # Looked up once: an attribute of an Enum class costs as much as three slots.
@@ -75,6 +79,9 @@ _COUNTED_IN = {
     Outcome.FAILED: (_FAILED, _LAST_FAILURE),
     Outcome.INVALID: (_INVALID, _LAST_REFUSAL),
     Outcome.DUPLICATE: (_DUPLICATES, None),
+    Outcome.DISCARDED: (_DISCARDED, None),
+    Outcome.PARKED: (_PARKED, _LAST_FAILURE),
+    Outcome.RETRIED: (_RETRIED, _LAST_FAILURE),
 }
 
 
@@ -167,6 +174,10 @@ class ConsumerSlots:
     def enqueued(self, count: int) -> None:
         """Count messages; before they are put, so that no worker can be ahead of the count."""
         self.total = self._slots[self._count] = self.total + count
+
+    def requeued(self, count: int) -> None:
+        """Count messages that are put again to be tried once more; before they are put."""
+        self._slots[_CONSUMER["requeued"]] += count
 
     def put(self, depth: int, first_ns: int) -> None:
         """Note what the queue looks like after a put.
@@ -418,11 +429,13 @@ class ProducerSlots:
 
 @dataclass(frozen=True)
 class ConsumerRow:
-    """What the segment says of a consumer from the start: its name, its workers, whether it was built."""
+    """What the segment says of a consumer from the start: its name, its workers, whether it was built, and the seconds
+    that it may take for one message."""
 
     name: str
     workers: int
     initialized: bool
+    max_processing: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -545,6 +558,7 @@ class SegmentWriter:
             _store_text(row, _CONSUMER["name"], consumer.name)
             row[_CONSUMER["workers"]] = consumer.workers
             row[_CONSUMER["initialized"]] = consumer.initialized
+            row[_CONSUMER["max_processing_ns"]] = int(consumer.max_processing * 1e9)
             self.consumers.append(ConsumerSlots(row))
             self.injections.append(InjectionSlots(row))
             self.drops.append(DropSlots(row))

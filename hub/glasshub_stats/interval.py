@@ -91,8 +91,9 @@ class ConsumerInterval(object):
         self.now = newer
         self._before = older
         _subtract(self, newer, older, _CONSUMER_COUNTERS)
-        self.finished = self.processed + self.failed + self.invalid + self.duplicates
-        self.enqueue_rate = _rate(self.enqueued, seconds)
+        self.finished = sum([getattr(self, name) for name in schema.FINISHED])
+        self.attempts = self.finished + self.retried
+        self.enqueue_rate = _rate(self.enqueued + self.requeued + self.repeated, seconds)
         self.dequeue_rate = _rate(self.dequeued + self.dropped + self.withdrawn, seconds)
         self.processing_rate = _rate(self.finished, seconds)
         available = seconds * newer.workers
@@ -108,8 +109,8 @@ class ConsumerInterval(object):
     @property
     def processing(self):
         # type: () -> Histogram
-        """Times in the consumer of the messages finished in this interval."""
-        return self._since("processing", "finished")
+        """Times in the consumer of the attempts that ended in this interval."""
+        return self._since("processing", "attempts")
 
     def _since(self, name, count):
         # type: (str, str) -> Histogram

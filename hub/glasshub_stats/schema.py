@@ -30,6 +30,7 @@ INLET = "inlet"  # whoever puts into a queue, or takes out of it, past enqueuer 
 OVERFLOW = "overflow"  # whoever drops what finds no room: the enqueuer, or who puts past it; one at a time
 FETCHER = "fetcher"  # the thread that fetches a consumer's backlog at start; in the hub's row what fell into a gap
 WORKER = "worker"
+SUPERVISOR = "supervisor"  # whoever sees to it that worker processes live; in the place of a worker that does not
 PRODUCER = "producer"  # its own thread
 HUB = "hub"
 READER = "reader"  # derived
@@ -61,15 +62,45 @@ WORKER_FIELDS = (
         WORKER,
         "Messages that a worker skipped because the backlog fetched at start had brought them already.",
     ),
+    Metric(
+        "discarded",
+        COUNTER,
+        "messages",
+        WORKER,
+        "Messages with which the consumer wants nothing to be done: it raised `Drop`.",
+    ),
+    Metric(
+        "parked",
+        COUNTER,
+        "messages",
+        WORKER,
+        "Messages put away into the spool, to be looked at: the consumer failed on each attempt that it has, or the "
+        "processes died that were at it.",
+    ),
+    Metric(
+        "retried",
+        COUNTER,
+        "messages",
+        WORKER,
+        "Attempts after which the message is to be tried again later; the consumer failed, or raised `Retry`.",
+    ),
+    Metric(
+        "interrupted",
+        COUNTER,
+        "messages",
+        SUPERVISOR,
+        "Attempts that ended with the death of the worker's process; the message is tried again.",
+    ),
     Metric("dequeued", COUNTER, "messages", WORKER, "Messages that a worker has taken from the consumer's queue."),
     Metric("wait_ns", COUNTER, "nanoseconds", WORKER, "Sum of the waits of all dequeued messages."),
-    Metric("processing_ns", COUNTER, "nanoseconds", WORKER, "Sum of the processing times of all finished messages."),
+    Metric("processing_ns", COUNTER, "nanoseconds", WORKER, "Sum of the processing times of all attempts that ended."),
     Metric(
         "started_ns",
         TIMESTAMP,
         "nanoseconds",
         WORKER,
-        "When the worker began its latest message; it is at it still while more are dequeued than finished.",
+        "When the worker began its latest message; it is at it still while more are dequeued than finished, `retried` "
+        "and `interrupted`.",
     ),
     Metric("last_success_ns", TIMESTAMP, "nanoseconds", WORKER, "When a message was last processed."),
     Metric("last_failure_ns", TIMESTAMP, "nanoseconds", WORKER, "When a message last failed."),
@@ -87,8 +118,8 @@ WORKER_FIELDS = (
         HISTOGRAM,
         "seconds",
         WORKER,
-        "Time in the queue: from the moment the enqueuer received the message to the moment a worker took it "
-        "for this consumer.",
+        "Time in the queue: from the moment the enqueuer received the message, or put it into the queue again, to the "
+        "moment a worker took it for this consumer.",
     ),
     Metric(
         "processing",
@@ -104,6 +135,7 @@ WORKER_FIELDS = (
 CONSUMER_FIELDS = (
     Metric("name", TEXT, "", HUB, "The consumer's name."),
     Metric("workers", GAUGE, "workers", HUB, "Workers that may run the consumer at the same time."),
+    Metric("max_processing_ns", GAUGE, "nanoseconds", HUB, "The `max_processing` below."),
     Metric(
         "initialized",
         GAUGE,
@@ -126,6 +158,21 @@ CONSUMER_FIELDS = (
         INLET,
         "How many of `enqueued` did not come from the bus: put by the consumer itself, by a producer, or fetched "
         "at start.",
+    ),
+    Metric(
+        "requeued",
+        COUNTER,
+        "messages",
+        ENQUEUER,
+        "Times that a message was put into the queue again, after it was `retried` or `interrupted`.",
+    ),
+    Metric(
+        "repeated",
+        COUNTER,
+        "messages",
+        SUPERVISOR,
+        "Messages put into the queue again although they had been finished: the process of their worker died before "
+        "the hub knew.",
     ),
     Metric(
         "withdrawn",
@@ -379,15 +426,37 @@ CONSUMER_DERIVED = (
         GAUGE,
         "messages",
         READER,
-        "Messages waiting: enqueued - dequeued - dropped - withdrawn, of one snapshot, never below 0. Messages being "
-        "processed are not in it.",
+        "Messages waiting: enqueued + requeued + repeated - dequeued - dropped - withdrawn, of one snapshot, never "
+        "below 0. Messages being processed are not in it, nor delayed ones.",
     ),
     Metric(
         "in_flight",
         GAUGE,
         "messages",
         READER,
-        "Messages being processed now: dequeued - processed - failed - invalid - duplicates.",
+        "Messages being processed now: dequeued - processed - failed - invalid - duplicates - discarded - parked - "
+        "retried - interrupted.",
+    ),
+    Metric(
+        "delayed",
+        GAUGE,
+        "messages",
+        READER,
+        "Messages that wait for the time at which they are tried again: retried + interrupted - requeued.",
+    ),
+    Metric(
+        "max_processing",
+        GAUGE,
+        "seconds",
+        READER,
+        "Time that the configuration gives the consumer for one message, before it is shown as stuck; 0 for no limit.",
+    ),
+    Metric(
+        "stuck",
+        GAUGE,
+        "workers",
+        READER,
+        "Workers that have been at one message for longer than `max_processing`; 0 without such a limit.",
     ),
     Metric(
         "oldest_age",
@@ -462,7 +531,9 @@ PRODUCER_DERIVED = (
 
 #: What an interval (the difference of two snapshots) derives for each consumer.
 INTERVAL_DERIVED = (
-    Metric("enqueue_rate", GAUGE, "messages/second", READER, "enqueued, per second of the interval."),
+    Metric(
+        "enqueue_rate", GAUGE, "messages/second", READER, "enqueued + requeued + repeated, per second of the interval."
+    ),
     Metric(
         "dequeue_rate", GAUGE, "messages/second", READER, "dequeued + dropped + withdrawn, per second of the interval."
     ),
@@ -471,7 +542,8 @@ INTERVAL_DERIVED = (
         GAUGE,
         "messages/second",
         READER,
-        "Messages finished (processed + failed + invalid + duplicates), per second of the interval.",
+        "Messages finished (processed + failed + invalid + duplicates + discarded + parked), per second of the "
+        "interval.",
     ),
     Metric(
         "busy",
@@ -489,6 +561,13 @@ INTERVAL_DERIVED = (
         "dequeue_rate - enqueue_rate. 0 without a backlog; NaN while the backlog does not shrink.",
     ),
 )
+
+
+#: Counters of a worker that together are the messages with which the consumer is done.
+FINISHED = ("processed", "failed", "invalid", "duplicates", "discarded", "parked")
+
+#: Those that are the attempts after which a message comes again.
+HANDED_BACK = ("retried", "interrupted")
 
 
 def attributes(stored, derived):

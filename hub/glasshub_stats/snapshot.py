@@ -29,6 +29,9 @@ PHASES = ("starting", "running", "draining", "stopped")
 
 _SCALARS = (schema.COUNTER, schema.GAUGE, schema.TIMESTAMP)
 
+#: What counts how attempts ended.
+_ENDED = schema.FINISHED + schema.HANDED_BACK
+
 
 class Snapshot(object):
     """One consistent reading of a segment. Immutable; safe to share between threads.
@@ -225,20 +228,27 @@ class ConsumerStats(object):
     @property
     def finished(self):
         # type: () -> int
-        """Messages that the consumer is done with: processed + failed + invalid + duplicates."""
-        return self.processed + self.failed + self.invalid + self.duplicates
+        """Messages that the consumer is done with."""
+        return sum([self.__dict__[name] for name in schema.FINISHED])
 
     @property
     def backlog(self):
         # type: () -> int
         """Messages waiting."""
-        return max(self.enqueued - self.dequeued - self.dropped - self.withdrawn, 0)
+        put = self.enqueued + self.requeued + self.repeated
+        return max(put - self.dequeued - self.dropped - self.withdrawn, 0)
 
     @property
     def in_flight(self):
         # type: () -> int
         """Messages being processed."""
-        return max(self.dequeued - self.finished, 0)
+        return max(self.dequeued - self.finished - self.retried - self.interrupted, 0)
+
+    @property
+    def delayed(self):
+        # type: () -> int
+        """Messages that wait for the time at which they are tried again."""
+        return max(self.retried + self.interrupted - self.requeued, 0)
 
     @property
     def oldest_age(self):
@@ -252,6 +262,19 @@ class ConsumerStats(object):
         # type: () -> float
         """Seconds that the longest-running message in flight has taken so far; 0 when there is none."""
         return self._clocks.since(min(self._started)) if self._started else 0.0
+
+    @property
+    def max_processing(self):
+        # type: () -> float
+        """Seconds that the consumer may take for one message; 0 for no limit."""
+        return self.max_processing_ns / 1e9
+
+    @property
+    def stuck(self):
+        # type: () -> int
+        """Workers that have been at one message for longer than that."""
+        limit = self.max_processing
+        return sum(self._clocks.since(start) > limit for start in self._started) if limit else 0
 
     @property
     def busy_seconds(self):
@@ -295,7 +318,7 @@ class ConsumerStats(object):
     @property
     def processing(self):
         # type: () -> Histogram
-        """Times in the consumer of all messages finished since the hub started."""
+        """Times in the consumer of all attempts that ended since the hub started."""
         if self._processing is None:
             self._processing = self._histograms.of("processing", self.processing_ns)
         return self._processing
@@ -424,10 +447,7 @@ def _consumers(parts, clocks):
         each = [worker.of(worker_row) for worker_row in own_workers]
         scalars = own.put_into(worker.added_up(each), row)
         started = [
-            numbers["started_ns"]
-            for numbers in each
-            if numbers["dequeued"]
-            > numbers["processed"] + numbers["failed"] + numbers["invalid"] + numbers["duplicates"]
+            numbers["started_ns"] for numbers in each if numbers["dequeued"] > sum([numbers[name] for name in _ENDED])
         ]
         histograms = _Histograms(parts.words, own_workers, histogram_slots)
         name = parts.text("consumer", row, "name")

@@ -277,12 +277,19 @@ def _of_consumer(consumer, is_alive):
     # type: (ConsumerStats, bool) -> Iterator[str]
     if not consumer.initialized:
         yield "is not initialized and gets no messages: see the hub's log"
+    elif is_alive and consumer.stuck:
+        stuck = (consumer.stuck, consumer.workers, duration(consumer.current_age), duration(consumer.max_processing))
+        yield "is stuck: %d of %d workers at one message for up to %s, the limit is %s" % stuck
     elif is_alive and consumer.current_age >= _LONG:
         yield "has been at one message for %s" % duration(consumer.current_age)
     if is_alive and consumer.blocking_age:
         yield "has no room: the enqueuer has been waiting for it, and with it everybody, for %s" % duration(
             consumer.blocking_age
         )
+    if consumer.delayed:
+        yield "has %s messages waiting to be tried again" % count(consumer.delayed)
+    if consumer.parked:
+        yield "has given up %s messages, which are parked: see glasshub spool" % count(consumer.parked)
     if consumer.dropped:
         yield "has lost %s messages for which there was no room" % count(consumer.dropped)
     if is_alive and consumer.fetching:

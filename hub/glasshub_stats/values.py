@@ -204,6 +204,8 @@ def _of_consumer(consumer, hub, percentiles):
     yield Value("glasshub", instance, "threads", "", now.workers)
     yield Value("glasshub", instance, "gauge", "initialized", now.initialized)
     yield Value("glasshub", instance, "gauge", "fetching", now.fetching)
+    yield Value("glasshub", instance, "gauge", "delayed", now.delayed)
+    yield Value("glasshub", instance, "gauge", "stuck", now.stuck)
 
 
 def _of_producer(producer, hub):

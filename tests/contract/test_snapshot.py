@@ -125,6 +125,65 @@ class ConsumerTest(_WithSegment):
 
         self.assertEqual((consumer.finished, consumer.in_flight, consumer.current_age), (10, 0, 0))
 
+    def test_what_is_discarded_or_parked_is_finished(self):
+        # type: () -> None
+        self.segment().worker(0, dequeued=10, processed=4, discarded=3, parked=2)
+
+        consumer = self.first()
+
+        self.assertEqual((consumer.finished, consumer.in_flight), (9, 1))
+
+    def test_what_is_to_be_tried_again_is_delayed_and_neither_finished_nor_in_flight_nor_waiting(self):
+        # type: () -> None
+        long_ago = monotonic_ns(0) - 100 * SECOND
+        self.segment().consumer(0, enqueued=10).worker(
+            0, dequeued=10, processed=4, retried=5, interrupted=1, started_ns=long_ago
+        )
+
+        consumer = self.first()
+
+        self.assertEqual((consumer.finished, consumer.in_flight, consumer.backlog, consumer.delayed), (4, 0, 0, 6))
+        self.assertEqual((consumer.current_age, consumer.stuck), (0, 0))
+
+    def test_what_comes_again_waits_and_is_not_delayed_any_more(self):
+        # type: () -> None
+        self.segment().consumer(0, enqueued=10, requeued=2).worker(0, dequeued=10, processed=6, retried=4)
+
+        consumer = self.first()
+
+        self.assertEqual((consumer.backlog, consumer.in_flight, consumer.delayed), (2, 0, 2))
+
+    def test_delayed_is_never_below_0(self):
+        # type: () -> None
+        """The row of a consumer is read after those of its workers."""
+        self.segment().consumer(0, requeued=2).worker(0, retried=1)
+
+        self.assertEqual(self.first().delayed, 0)
+
+    def test_what_is_put_again_because_nobody_knew_that_it_was_finished_waits(self):
+        # type: () -> None
+        self.segment().consumer(0, enqueued=10, repeated=3).worker(0, dequeued=10, processed=10)
+
+        self.assertEqual(self.first().backlog, 3)
+
+    def test_workers_at_one_message_for_longer_than_the_limit_are_stuck(self):
+        # type: () -> None
+        now_ns = monotonic_ns(0)
+        segment = self.segment(consumers=[("A", 3)]).consumer(0, max_processing_ns=60 * SECOND)
+        segment.worker(0, 0, dequeued=1, started_ns=now_ns - 70 * SECOND)
+        segment.worker(0, 1, dequeued=1, started_ns=now_ns - 50 * SECOND)
+        segment.worker(0, 2, dequeued=1, processed=1, started_ns=now_ns - 70 * SECOND)
+
+        consumer = self.first()
+
+        self.assertEqual((consumer.stuck, consumer.max_processing), (1, 60.0))
+
+    def test_nobody_is_stuck_without_a_limit(self):
+        # type: () -> None
+        self.segment().worker(0, dequeued=1, started_ns=monotonic_ns(0) - 10000 * SECOND)
+
+        self.assertEqual(self.first().stuck, 0)
+
     def test_workers_are_added_up(self):
         # type: () -> None
         segment = self.segment(consumers=[("A", 3), ("B", 1)])
@@ -610,6 +669,18 @@ class IntervalTest(_WithSegment):
 
         self.assertEqual((consumer.duplicates, consumer.finished), (10, 20))
         self.assertAlmostEqual(consumer.processing_rate, 2.0)
+
+    def test_what_comes_again_is_in_the_rate_and_in_the_times_but_not_finished(self):
+        # type: () -> None
+        segment = self.segment().consumer(0, enqueued=5).worker(0, dequeued=5, processed=5)
+        before = read(self.path)
+        segment.consumer(0, requeued=20, repeated=10).worker(0, dequeued=25, retried=20)
+        segment.durations(0, "processing", [1.0])
+
+        consumer = interval(read(self.path), before).consumers[0]
+
+        self.assertEqual((consumer.finished, consumer.processing.count), (0, 1))
+        self.assertAlmostEqual(consumer.enqueue_rate, 3.0)
 
     def test_histograms_are_those_of_the_interval(self):
         # type: () -> None

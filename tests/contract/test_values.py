@@ -23,6 +23,7 @@ if MYPY:
     from glasshub_stats import Interval, Snapshot
 
 DERIVES = ("processed", "failed", "invalid", "duplicates", "dequeued", "enqueued", "dropped")
+AFTERCARE = ("discarded", "parked", "retried", "interrupted", "requeued", "repeated")
 PAST_THE_BUS = ("injected", "withdrawn", "fetched", "fetch_missed", "fetch_errors")
 
 
@@ -70,8 +71,9 @@ class DefaultNamingTest(_WithSegment):
         # type: () -> None
         latencies = ["average", "percentile-50", "percentile-95", "percentile-99", "upper"]
         expected = (
-            ["queue_length", "threads", "percent-busy", "gauge-initialized", "gauge-fetching"]
-            + ["operations-" + word for word in DERIVES + PAST_THE_BUS]
+            ["queue_length", "threads", "percent-busy"]
+            + ["gauge-" + word for word in ("initialized", "fetching", "delayed", "stuck")]
+            + ["operations-" + word for word in DERIVES + PAST_THE_BUS + AFTERCARE]
             + ["latency-%s-%s" % (word, name) for word in ("process", "wait") for name in latencies]
             + ["duration-oldest", "duration-current", "duration-blocking", "duration-catch-up"]
         )
@@ -124,6 +126,18 @@ class DefaultNamingTest(_WithSegment):
         prefix = "glasshub-fedmsg-hub.A/"
         self.assertEqual((found[prefix + "operations-dropped"], found[prefix + "queue_length"]), (4, 6))
         self.assertTrue(found[prefix + "duration-blocking"] > 0)
+
+    def test_what_becomes_of_messages_that_did_not_go_well_can_be_seen(self):
+        # type: () -> None
+        segment = self.segment().consumer(0, enqueued=10, requeued=5, repeated=1, max_processing_ns=1)
+        segment.worker(0, dequeued=15, discarded=2, parked=1, retried=7, interrupted=3, started_ns=1)
+
+        found = _by_name(values.of_interval(read(segment.path).since(None)))
+
+        prefix = "glasshub-fedmsg-hub.A/"
+        self.assertEqual([found[prefix + "operations-" + word] for word in AFTERCARE], [2, 1, 7, 3, 5, 1])
+        self.assertEqual((found[prefix + "gauge-delayed"], found[prefix + "queue_length"]), (5, 1))
+        self.assertEqual(found[prefix + "gauge-stuck"], 1)
 
     def test_a_producer_has_every_value_of_the_manual(self):
         # type: () -> None

@@ -390,6 +390,32 @@ def test_table_tells_of_a_message_that_takes_very_long(path: Path) -> None:
     assert "! datanommer has been at one message for 5m00s" in table
 
 
+def test_table_tells_of_a_worker_that_is_stuck(path: Path) -> None:
+    with live_segment(path, [ConsumerRow("datanommer", 2, True, max_processing=30.0)]) as writer:
+        now_ns = time.monotonic_ns()
+        writer.consumers[0].enqueued(1)
+        writer.workers[0][0].began(now_ns - 50_000 * MS, now_ns - 45_000 * MS, 0)
+
+        table = as_text(read(str(path)))
+
+    assert "! datanommer is stuck: 1 of 2 workers at one message for up to 45.0s, the limit is 30.0s" in table
+
+
+def test_table_tells_of_messages_that_come_again_and_of_those_that_were_given_up(path: Path) -> None:
+    with live_segment(path) as writer:
+        slots, now_ns = writer.workers[0][0], time.monotonic_ns()
+        writer.consumers[0].enqueued(3)
+        for outcome in (Outcome.RETRIED, Outcome.RETRIED, Outcome.PARKED):
+            slots.began(now_ns, now_ns, 0)
+            slots.finished(outcome, now_ns)
+        writer.consumers[0].requeued(1)
+
+        table = as_text(read(str(path)))
+
+    assert "! datanommer has 1 messages waiting to be tried again" in table
+    assert "! datanommer has given up 1 messages, which are parked: see glasshub spool" in table
+
+
 def test_table_tells_of_messages_for_which_there_was_no_room(path: Path) -> None:
     with live_segment(path) as writer:
         writer.consumers[0].enqueued(2000)

@@ -384,6 +384,9 @@ def test_a_message_that_finished_is_counted_by_its_outcome(writer: SegmentWriter
         Outcome.FAILED: mailer.failed,
         Outcome.INVALID: mailer.invalid,
         Outcome.DUPLICATE: mailer.duplicates,
+        Outcome.DISCARDED: mailer.discarded,
+        Outcome.PARKED: mailer.parked,
+        Outcome.RETRIED: mailer.retried,
     }
     assert counts == {each: int(each is outcome) for each in Outcome}
     assert (mailer.in_flight, mailer.current_age) == (0, 0)
