@@ -4,6 +4,7 @@
 from .consumer import Consumer
 from .errors import ConfigError, HubError, MessageError
 from .message import Message
+from .signals import ConsumerSignal, Drop, Halt, Retry
 
 __version__ = "0.1.0"
 
@@ -12,6 +13,11 @@ __all__ = [
     "Consumer",
     "Message",
     "MessageError",
+    # what a consumer raises to say what becomes of a message
+    "ConsumerSignal",
+    "Drop",
+    "Halt",
+    "Retry",
     # what can go wrong
     "HubError",
     "ConfigError",

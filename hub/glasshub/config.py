@@ -32,6 +32,9 @@ _MOST = 2**31 - 1
 #: What may happen when there is no room for a message.
 BLOCK, DROP_OLDEST, DROP_NEWEST = POLICIES = ("block", "drop-oldest", "drop-newest")
 
+#: Seconds of a year: what is to take longer is a mistake.
+_LONGEST = 365 * 86400
+
 #: What the queues may hold at the least, in bytes: some batches of messages.
 _LEAST_MEMORY = 1 << 20
 
@@ -168,6 +171,32 @@ class ConsumerSection:
         DROP_OLDEST,
         "What happens when there is no room: drop-oldest, drop-newest, or block, which has the enqueuer wait, and "
         "with it every other consumer.",
+    )
+    retry: int = _setting(
+        0,
+        "Attempts besides the first one that a message gets on which it failed, later and behind others; 0 for none. "
+        "Then the message is parked, or counted as failed and gone.",
+    )
+    retry_delay: float = _setting(
+        1.0,
+        "Seconds before the first of these attempts at the most; before each further one up to twice as long. The "
+        "time is drawn at random, so that not all come back at once.",
+    )
+    retry_delay_max: float = _setting(300.0, "Seconds before any of these attempts at the most.")
+    park: bool = _setting(
+        False, "Whether a message is parked in the spool when the last attempt has failed, to be looked at."
+    )
+    max_processing: float = _setting(0.0, "Seconds at one message after which a worker is shown as stuck; 0 for never.")
+    max_deaths: int = _setting(
+        3, "Shape processes: deaths of a worker process at one message after which the message is parked, or given up."
+    )
+    replace: bool = _setting(
+        False, "Shape processes: whether a worker process is replaced that is stuck, see max_processing."
+    )
+    process: str = _setting(
+        "",
+        "Shape processes: name of the worker process that runs it, with all others that name the same one; empty for "
+        "the one of all that name none.",
     )
     settings: Mapping[str, Any] = field(
         default_factory=dict, metadata={"help": "A table for the consumer's own use; its constructor gets it."}
@@ -400,19 +429,38 @@ def _check(config: Config, origins: Mapping[str, str]) -> None:
             value = getattr(getattr(config, section), name)
             raise ConfigError(f"{key} = {value!r} must be {complaint}", origin=origins.get(key, DEFAULT))
     for name, consumer in config.consumers.items():
-        dotted = f"consumers.{name}"
-        if not 1 <= consumer.workers <= 1000:
-            raise ConfigError(f"{dotted}.workers must be 1 to 1000", origin=origins[f"{dotted}.workers"])
-        if not 0 <= consumer.capacity <= _MOST:
-            raise ConfigError(f"{dotted}.capacity must be 0 to {_MOST}", origin=origins[f"{dotted}.capacity"])
-        if consumer.overflow not in POLICIES:
+        _check_consumer(f"consumers.{name}", consumer, origins, is_spooling=_is_spooling(config))
+
+
+def _is_spooling(config: Config) -> bool:
+    return bool(getattr(getattr(config, "spool", None), "directory", ""))
+
+
+def _check_consumer(dotted: str, consumer: ConsumerSection, origins: Mapping[str, str], *, is_spooling: bool) -> None:
+    for holds, key, complaint in (
+        (1 <= consumer.workers <= 1000, "workers", "1 to 1000"),
+        (0 <= consumer.capacity <= _MOST, "capacity", f"0 to {_MOST}"),
+        (consumer.overflow in POLICIES, "overflow", f"one of {', '.join(POLICIES)}"),
+        (0 <= consumer.retry <= 1000, "retry", "0 to 1000 attempts"),
+        (0 <= consumer.retry_delay <= _LONGEST, "retry_delay", f"0 to {_LONGEST} seconds"),
+        (0 <= consumer.retry_delay_max <= _LONGEST, "retry_delay_max", f"0 to {_LONGEST} seconds"),
+        (0 <= consumer.max_processing <= _LONGEST, "max_processing", f"0 to {_LONGEST} seconds"),
+        (1 <= consumer.max_deaths <= 1000, "max_deaths", "1 to 1000"),
+        (re.fullmatch(f"({_NAME})?", consumer.process), "process", "1 to 64 of the characters A-Za-z0-9_.:@-"),
+        (not consumer.park or is_spooling, "park", "false without a spool: set directory in [spool] to have one"),
+    ):
+        if not holds:
+            value = getattr(consumer, key)
             raise ConfigError(
-                f"{dotted}.overflow = {consumer.overflow!r} must be one of {', '.join(POLICIES)}",
-                origin=origins[f"{dotted}.overflow"],
+                f"{dotted}.{key} = {_as_toml(value)} must be {complaint}", origin=origins[f"{dotted}.{key}"]
             )
-        if consumer.group and consumer.workers > 1:
-            raise ConfigError(
-                f"{dotted} is in group {consumer.group!r}, whose consumers never run at the same time: "
-                f"it cannot have {consumer.workers} workers",
-                origin=origins[f"{dotted}.group"],
-            )
+    if consumer.group and consumer.workers > 1:
+        raise ConfigError(
+            f"{dotted} is in group {consumer.group!r}, whose consumers never run at the same time: "
+            f"it cannot have {consumer.workers} workers",
+            origin=origins[f"{dotted}.group"],
+        )
+
+
+def _as_toml(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else repr(value)

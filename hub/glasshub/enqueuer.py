@@ -31,6 +31,9 @@ _PATIENCE = 0.2
 #: Heartbeat and state of the source are published this often while messages come: not with each of them.
 _REFRESH_NS = 100_000_000
 
+#: Seconds between two looks of a stopping enqueuer at whether the workers are done.
+_LOOK = 0.01
+
 #: Once told to stop, the enqueuer empties what the source has buffered, for at most so many seconds.
 _LAST_SWEEP = 1.0
 
@@ -56,14 +59,20 @@ class Enqueuer(threading.Thread):
         self._slots = slots
         self._backfill = backfill
         self._is_stopping = threading.Event()
+        self._deadline = 0.0
         self._make_router: Callable[[], Router] | None = None
         self._has_more = False
         self._errors = 0
         self._published_ns = 0
         self._repeats = Repeats()
 
-    def stop(self) -> None:
-        """Receive what is in the source's buffer, then end. Threads: any."""
+    def stop(self, deadline: float = 0.0) -> None:
+        """Receive what is in the source's buffer, then end when the shape is done. Threads: any.
+
+        Args:
+            deadline: When to end at the latest, on the monotonic clock: what is to be tried again before it, is.
+        """
+        self._deadline = deadline
         self._is_stopping.set()
         self._shape.end_waits()
         self._source.wake()
@@ -74,7 +83,8 @@ class Enqueuer(threading.Thread):
         self._source.wake()
 
     def run(self) -> None:
-        """Open the source, receive, close the source: all in this thread, for a zeromq socket belongs to one."""
+        """Open the source, receive, close the source: all in this thread, for a zeromq socket belongs to one; then see
+        to it that the shape gets done."""
         try:
             self._source.open(self._router.prefixes)
             try:
@@ -83,6 +93,7 @@ class Enqueuer(threading.Thread):
                 self._receive()
             finally:
                 self._source.close()
+            self._finish()
         except SourceError as error:
             self.error = error
         except BaseException as error:
@@ -93,12 +104,23 @@ class Enqueuer(threading.Thread):
 
     def _receive(self) -> None:
         while not self._is_stopping.is_set():
-            self._once(0 if self._has_more else _PATIENCE)
+            self._once(0 if self._has_more else self._shape.rest(_PATIENCE))
         deadline = time.monotonic() + _LAST_SWEEP
         while time.monotonic() < deadline and self._once(0):
             pass
-        while self._shape.turn():  # until the shape is stopped, or nothing is left
-            self._publish_state()
+        self._publish_state()
+
+    def _finish(self) -> None:
+        """Do what the shape has for this thread, until nothing is left, the time is up, or the shape is stopped."""
+        while self._shape.turn() or self._may_wait():
+            self._slots.beat(time.monotonic_ns())
+
+    def _may_wait(self) -> bool:
+        """Wait a little while for the workers; False when there is nothing to wait for."""
+        if self._shape.is_stopped or time.monotonic() >= self._deadline or self._shape.is_done(self._deadline):
+            return False
+        time.sleep(self._shape.rest(_LOOK))
+        return True
 
     def _once(self, timeout: float) -> bool:
         """Receive and dispatch once; whether anything came."""

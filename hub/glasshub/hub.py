@@ -28,6 +28,7 @@ from .crew import Background, Crew, Member
 from .dispatch import SHAPES, Shape, Station
 from .enqueuer import Enqueuer
 from .errors import ConfigError, HubError, NoConsumerError
+from .failure import RetryPolicy
 from .logs import reopen
 from .notify import Notifier
 from .roster import Roster
@@ -48,11 +49,12 @@ _GRACE = 0.5
 
 @dataclass(frozen=True)
 class Left:
-    """What a stopped hub left undone for one consumer: messages waiting, and messages at hand."""
+    """What a stopped hub left undone for one consumer: messages waiting, at hand, and waiting to be tried again."""
 
     consumer: str
     waiting: int
     in_flight: int
+    delayed: int = 0
 
 
 class Hub:
@@ -131,7 +133,8 @@ class Hub:
         try:
             server.start()
             stations = _stations(crew.members, segment)
-            shape = SHAPES[self._config.hub.shape](stations, segment, memory=self._config.hub.memory)
+            kind = SHAPES[self._config.hub.shape]
+            shape = kind(stations, segment, memory=self._config.hub.memory, stop=self.request_stop)
             backfill = self._backfill()
             enqueuer = Enqueuer(self._source, self._router(stations), shape, segment.enqueuer, backfill)
             for index, station in enumerate(stations):
@@ -188,6 +191,7 @@ class Hub:
                 member.name,
                 workers=workers_of(member.section.workers) if member.consumer else 0,
                 initialized=member.consumer is not None,
+                max_processing=member.section.max_processing,
             )
             for member in crew.members
         ]
@@ -247,8 +251,8 @@ class Hub:
         deadline = time.monotonic() + self._config.hub.drain_timeout
         for thread in background:
             thread.stop()
-        enqueuer.stop()
-        enqueuer.join(_GRACE)
+        enqueuer.stop(deadline)
+        enqueuer.join(0 if self._is_aborting else _GRACE)
         while enqueuer.is_alive() and self._may_wait(deadline):
             enqueuer.join(_BEAT)
             self._beat(segment)
@@ -259,6 +263,7 @@ class Hub:
             self._await(thread, segment, deadline)
         shape.stop()
         shape.join(0 if self._is_aborting else _GRACE)
+        enqueuer.join(_GRACE)  # it goes by the shape when it is too late to wait for anything
         self._beat(segment)
 
     def _await(self, thread: Background, segment: SegmentWriter, deadline: float) -> None:
@@ -276,13 +281,17 @@ class Hub:
         """What is left undone, said in the log."""
         snapshot = glasshub_stats.read(str(self.segment_path))
         left = [
-            Left(consumer.name, consumer.backlog, consumer.in_flight)
+            Left(consumer.name, consumer.backlog, consumer.in_flight, consumer.delayed)
             for consumer in snapshot.consumers
-            if consumer.backlog or consumer.in_flight
+            if consumer.backlog or consumer.in_flight or consumer.delayed
         ]
         for item in left:
             logger.warning(
-                "left undone: %s: %d messages waiting, %d in flight", item.consumer, item.waiting, item.in_flight
+                "left undone: %s: %d messages waiting, %d in flight%s",
+                item.consumer,
+                item.waiting,
+                item.in_flight,
+                f", {item.delayed} to be tried again" if item.delayed else "",
             )
         if not left:
             logger.info("stopped; nothing was left undone")
@@ -301,6 +310,7 @@ def _stations(members: list[Member], segment: SegmentWriter) -> list[Station]:
             group=member.section.group,
             capacity=member.section.capacity,
             policy=member.section.overflow,
+            retry=RetryPolicy.of(member.section),
         )
         for index, member in enumerate(members)
         if member.consumer is not None

@@ -25,9 +25,15 @@ class Frame:
         received_ns: When the enqueuer received it, CLOCK_MONOTONIC in nanoseconds.
         completion: To be told when a consumer has finished with the message; the enqueuer sets it where the source
             wants to know when all have, else it is None.
+        attempts: How often one consumer has tried it and is to try it again; above 0 it is for that consumer alone.
+        first_ns: When the first of these attempts failed; 0 for none.
     """
 
     __slots__ = ("body", "completion", "received_ns", "topic")
+
+    # Of the class, so that ordinary frames pay nothing for them.
+    attempts = 0
+    first_ns = 0
 
     def __init__(self, topic: bytes, body: bytes, received_ns: int) -> None:
         self.topic = topic
@@ -39,6 +45,22 @@ class Frame:
     def weight(self) -> int:
         """About how many bytes of memory it takes."""
         return FRAME_WEIGHT + len(self.topic) + len(self.body)
+
+    def again(self, now_ns: int) -> Frame:
+        """The message as one consumer gets it that has tried it once more, by now, and is to try it again."""
+        return RepeatedFrame(self, now_ns)
+
+
+class RepeatedFrame(Frame):
+    """A message that one consumer gets again."""
+
+    __slots__ = ("attempts", "first_ns")
+
+    def __init__(self, frame: Frame, now_ns: int) -> None:
+        super().__init__(frame.topic, frame.body, frame.received_ns)
+        self.completion = frame.completion
+        self.attempts = frame.attempts + 1
+        self.first_ns = frame.first_ns or now_ns
 
 
 class Completion:

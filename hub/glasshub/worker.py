@@ -6,15 +6,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from .consumer import BoundConsumer
 from .errors import MessageError
+from .failure import Care, Failure, one_line, traceback_of
 from .logs import Repeats, held_back
 from .message import Frame
 from .queues import Bell, W, Waiting, WorkQueue
+from .signals import ConsumerSignal, Drop, Halt, Retry
 from .stats import Outcome, WorkerSlots
 
 logger = logging.getLogger(__name__)
@@ -23,16 +25,22 @@ W_contra = TypeVar("W_contra", bound=Waiting, contravariant=True)
 
 
 _clock = time.monotonic_ns
+_FAILED = Outcome.FAILED
 
 
 class Runner:
-    """Hands messages to one consumer, and counts. Threads: one worker, the one that owns the slots."""
+    """Hands messages to one consumer, and counts. Threads: one worker, the one that owns the slots.
 
-    def __init__(self, name: str, consumer: BoundConsumer, slots: WorkerSlots, repeats: Repeats) -> None:
+    A message that does not go well is counted here, and then handed to the consumer's `Care`. Who has been halted gets
+    nothing more: what is taken for it is left as it is, not counted and not finished.
+    """
+
+    def __init__(self, name: str, consumer: BoundConsumer, slots: WorkerSlots, repeats: Repeats, care: Care) -> None:
         self._name = name
         self._handle = consumer.handle
         self._slots = slots
         self._repeats = repeats
+        self._care = care
 
     def run(self, frame: Frame, head_ns: int) -> None:
         """Have the consumer handle the frame; blocks for as long as it takes, and never raises.
@@ -41,8 +49,13 @@ class Runner:
             frame: The message.
             head_ns: When the message was received that is now first in the queue; 0 for none.
         """
+        if self._care.is_halted:
+            return
         self._slots.began(frame.received_ns, _clock(), head_ns)
-        self._slots.finished(self._attempt(frame), _clock())
+        outcome = self._attempt(frame)
+        if outcome is None:
+            return
+        self._slots.finished(outcome, _clock())
         if frame.completion is not None:
             frame.completion.one_done()
 
@@ -52,37 +65,119 @@ class Runner:
         As `run` for each, but while there is a next frame, the end of one and the beginning of the next are counted
         in one go.
         """
-        frame, outcome = queue.take(), None
+        frame, outcome = self._next(queue), None
         while frame is not None:
             self._slots.turned(outcome, _clock(), frame.received_ns, queue.head_ns())
             outcome = self._attempt(frame)
+            if outcome is None:
+                frame = None if bell.is_stopped else self._next(queue)
+                continue
             if frame.completion is not None:
                 frame.completion.one_done()
             frame = None if bell.is_stopped else queue.take()
         if outcome is not None:
             self._slots.finished(outcome, _clock())
 
-    def _attempt(self, frame: Frame) -> Outcome:
+    def _next(self, queue: WorkQueue[Frame]) -> Frame | None:
+        """The next frame; none for a consumer that is halted, whose queue is emptied."""
+        frame = queue.take()
+        while frame is not None and self._care.is_halted:
+            frame = queue.take()
+        return frame
+
+    def _attempt(self, frame: Frame) -> Outcome | None:
+        """Have the consumer try the message.
+
+        Returns:
+            How it ended; None where that is settled: it is counted, and somebody else takes care of the message.
+        """
         try:
-            return self._handle(frame)
+            outcome = self._handle(frame)
         except MessageError as error:
             self._warn(error)
             return Outcome.INVALID
+        except ConsumerSignal as signal:
+            return self._obey(signal, frame)
         except BaseException as error:  # sys.exit(), a cancelled coroutine: nothing of a consumer ends the worker
-            self._log_failure(frame, error)
-            return Outcome.FAILED
+            return self._after_failure(frame, error)
+        return outcome if outcome is not _FAILED else self._after_failure(frame, None)
+
+    def _obey(self, signal: ConsumerSignal, frame: Frame) -> Outcome | None:
+        policy = self._care.policy
+        if isinstance(signal, Drop):
+            logger.debug("%s drops a message of topic %r: %s", self._name, frame.topic, signal.reason)
+            return Outcome.DISCARDED
+        if isinstance(signal, Halt):
+            logger.error("%s halts the hub: %s", self._name, signal.reason or "it gives no reason")
+            self._care.halt(signal.reason)
+            return None
+        if not isinstance(signal, Retry) or (policy.retries and frame.attempts >= policy.retries):
+            return self._give_up(frame, signal)
+        self._retry(frame, one_line(signal), signal.after)
+        return None
+
+    def _after_failure(self, frame: Frame, error: BaseException | None) -> Outcome | None:
+        if frame.attempts >= self._care.policy.retries:
+            return self._give_up(frame, error)
+        self._retry(frame, _told(error), None)
+        return None
+
+    def _retry(self, frame: Frame, error: str, after: float | None) -> None:
+        policy, attempts = self._care.policy, frame.attempts + 1
+        if after is None:
+            after = policy.backoff(attempts)
+        count = self._repeats.admit((self._name, "retried"))
+        if count is not None:
+            logger.warning(
+                "%s: attempt %d at a message of topic %r ended with %s: tried again in %.1f s%s",
+                self._name,
+                attempts,
+                frame.topic,
+                error,
+                after,
+                held_back(count),
+            )
+        self._slots.finished(Outcome.RETRIED, _clock())  # before anybody can count that it comes again
+        self._care.retry(frame, after, error)
+
+    def _give_up(self, frame: Frame, error: BaseException | None) -> Outcome | None:
+        self._log_failure(frame, error)
+        if not self._care.policy.parks:
+            return _FAILED
+        now_ns = _clock()
+        self._slots.finished(Outcome.PARKED, now_ns)
+        attempts, first_ns = frame.attempts + 1, frame.first_ns or now_ns
+        self._care.park(frame, Failure(_told(error), traceback_of(error), attempts, first_ns, now_ns))
+        return None
 
     def _warn(self, error: MessageError) -> None:
         count = self._repeats.admit((self._name, MessageError))
         if count is not None:
             logger.warning("%s: invalid message: %s%s", self._name, error, held_back(count))
 
-    def _log_failure(self, frame: Frame, error: BaseException) -> None:
+    def _log_failure(self, frame: Frame, error: BaseException | None) -> None:
+        if error is None and not frame.attempts and not self._care.policy.parks:
+            return  # whoever said so, and did not raise it, has logged it
         count = self._repeats.admit((self._name, type(error)))
         if count is not None:
             logger.error(
-                "%s failed on a message of topic %r%s", self._name, frame.topic, held_back(count), exc_info=error
+                "%s failed on a message of topic %r%s%s",
+                self._name,
+                frame.topic,
+                self._given_up(frame),
+                held_back(count),
+                exc_info=error,
             )
+
+    def _given_up(self, frame: Frame) -> str:
+        """A clause that says after how many attempts, and what becomes of it, where that is not as always."""
+        tried = f", attempt {frame.attempts + 1}, the last" if frame.attempts else ""
+        return tried + (": parked" if self._care.policy.parks else "")
+
+
+def _told(error: BaseException | None) -> str:
+    """An error in one line; of one that was not raised nobody knows more."""
+    return "an error that is in the consumer's own log" if error is None else one_line(error)
 
 
 class Runs(Protocol[W_contra]):
@@ -115,6 +210,8 @@ class WorkerThread(threading.Thread):
         super().__init__(name=name, daemon=True)
         self._lanes = lanes
         self._bell = bell
+        #: Whether it sleeps, or is about to; see `is_idle`.
+        self._is_resting = False
         #: What ended the thread other than the bell; the hub's main thread looks.
         self.error: BaseException | None = None
 
@@ -129,15 +226,31 @@ class WorkerThread(threading.Thread):
             self.error = error
             logger.critical("worker %s died", self.name, exc_info=True)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits for it, and it is at nothing. Threads: any.
+
+        In this order: a worker says that it does not rest any more before it takes something out of the queue.
+        """
+        return not any(lane.queue for lane in self._lanes) and (self._is_resting or not self.is_alive())
+
+    def _rest(self, has_work: Callable[[], object]) -> bool:
+        """Sleep until there is work; False when there will be none."""
+        self._is_resting = True
+        try:
+            return self._bell.wait(has_work)
+        finally:
+            self._is_resting = False
+
     def _serve(self, lane: Lane[Any]) -> None:
-        while not self._bell.is_stopped and self._bell.wait(lane.queue.__len__):
+        while not self._bell.is_stopped and self._rest(lane.queue.__len__):
             lane.runner.serve(lane.queue, self._bell)
 
     def _serve_all(self) -> None:
         while not self._bell.is_stopped:
             lane = self._oldest()
             if lane is None:
-                if not self._bell.wait(self._oldest):
+                if not self._rest(self._oldest):
                     return
                 continue
             frame = lane.queue.take()

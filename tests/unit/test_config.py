@@ -131,7 +131,10 @@ def test_an_unknown_word_is_refused_with_the_nearest_one_and_all_valid_ones(
 def test_the_valid_keys_of_a_consumer_are_those_of_the_file(load: Load) -> None:
     text = refusal(load, "[consumers.a]\nclass = 'a:B'\nnope = 1")
 
-    assert text.endswith("(valid ones are: capacity, class, group, overflow, settings, topics, workers)")
+    assert text.endswith(
+        "(valid ones are: capacity, class, group, max_deaths, max_processing, overflow, park, process, replace, retry, "
+        "retry_delay, retry_delay_max, settings, topics, workers)"
+    )
 
 
 @pytest.mark.parametrize(
@@ -199,20 +202,44 @@ def test_a_value_out_of_its_range_is_refused_by_name(section: str, key: str, bad
 def test_a_consumer_has_1_to_1000_workers(load: Load, file: Path, workers: int) -> None:
     text = refusal(load, f"[consumers.a]\nclass = 'a:B'\nworkers = {workers}")
 
-    assert text == f"{file}: consumers.a.workers must be 1 to 1000"
+    assert text == f"{file}: consumers.a.workers = {workers} must be 1 to 1000"
 
 
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
-        ("capacity = -1", "capacity must be 0 to 2147483647"),
-        ("capacity = 2147483648", "capacity must be 0 to 2147483647"),
+        ("capacity = -1", "capacity = -1 must be 0 to 2147483647"),
+        ("capacity = 2147483648", "capacity = 2147483648 must be 0 to 2147483647"),
         ("capacity = '1k'", "capacity must be a whole number, not '1k'"),
         ("overflow = 'drop'", "overflow = 'drop' must be one of block, drop-oldest, drop-newest"),
     ],
 )
 def test_the_bound_of_a_queue_that_makes_no_sense_is_refused(load: Load, file: Path, line: str, complaint: str) -> None:
     assert refusal(load, f"[consumers.a]\nclass = 'a:B'\n{line}") == f"{file}: consumers.a.{complaint}"
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("retry = -1", "retry = -1 must be 0 to 1000 attempts"),
+        ("retry_delay = -0.5", "retry_delay = -0.5 must be 0 to 31536000 seconds"),
+        ("retry_delay = nan", "retry_delay = nan must be 0 to 31536000 seconds"),
+        ("retry_delay_max = inf", "retry_delay_max = inf must be 0 to 31536000 seconds"),
+        ("max_processing = -1", "max_processing = -1.0 must be 0 to 31536000 seconds"),
+        ("max_deaths = 0", "max_deaths = 0 must be 1 to 1000"),
+        ("process = '../a'", "process = '../a' must be 1 to 64 of the characters A-Za-z0-9_.:@-"),
+    ],
+)
+def test_what_makes_no_sense_about_failing_is_refused(load: Load, file: Path, line: str, complaint: str) -> None:
+    assert refusal(load, f"[consumers.a]\nclass = 'a:B'\n{line}") == f"{file}: consumers.a.{complaint}"
+
+
+def test_nothing_can_be_parked_without_a_spool(load: Load, file: Path) -> None:
+    text = refusal(load, "[consumers.a]\nclass = 'a:B'\npark = true")
+
+    assert text == (
+        f"{file}: consumers.a.park = true must be false without a spool: set directory in [spool] to have one"
+    )
 
 
 def test_a_consumer_of_a_group_has_one_worker(load: Load, file: Path) -> None:

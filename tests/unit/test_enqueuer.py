@@ -63,6 +63,10 @@ class Collecting(Shape):
         self.routed.extend(routed)
         self.at_once.append(len(routed))
 
+    def requeue(self, station: int, frame: Frame) -> None:
+        """Nothing comes again."""
+        raise NotImplementedError
+
     def inlet(self, station: int) -> Inlet:
         """There is none."""
         raise NotImplementedError

@@ -14,7 +14,9 @@ import pytest
 
 import glasshub_stats
 from glasshub.consumer import BoundConsumer, Consumer, NativeConsumer
+from glasshub.dispatch.redelivery import Redelivery
 from glasshub.errors import MessageError
+from glasshub.failure import Care, RetryPolicy
 from glasshub.logs import Repeats
 from glasshub.message import Completion, Frame, Message
 from glasshub.queues import Bell, WorkQueue
@@ -40,11 +42,14 @@ class Bench:
     def __init__(self, path: Path) -> None:
         self.clock = FakeClock()
         self.repeats = Repeats(period=10.0, clock=self.clock)
+        self.policy = RetryPolicy()
+        self.redelivery = Redelivery(lambda: None)
         rows = [ConsumerRow(name, 1, True) for name in ("a", "b", "c")]
         self.segment = SegmentWriter(path, rows, name="bench", version="1", shape="threads", source="memory")
 
     def runner(self, consumer: BoundConsumer, index: int = 0) -> Runner:
-        return Runner("abc"[index], consumer, self.segment.workers[index][0], self.repeats)
+        care = Care(index, self.policy, self.redelivery)
+        return Runner("abc"[index], consumer, self.segment.workers[index][0], self.repeats, care)
 
     def stats(self, index: int = 0) -> ConsumerStats:
         return glasshub_stats.read(str(self.segment.path)).consumers[index]

@@ -63,7 +63,7 @@ class MokshaConsumer:
     def handle(self, frame: Frame) -> Outcome:
         """See `BoundConsumer.handle`."""
         self._current.subscriptions = self._subscriptions
-        if self.duplicates is not None and self._is_duplicate(frame, self.duplicates):
+        if self.duplicates is not None and not frame.attempts and self._is_duplicate(frame, self.duplicates):
             return Outcome.DUPLICATE
         if isinstance(frame, Item):
             return self._work(frame.item)

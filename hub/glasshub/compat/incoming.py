@@ -40,6 +40,22 @@ class Item(Frame):
         """As much as a decoded message of the bus takes: nobody knows what an object takes."""
         return _ITEM_WEIGHT
 
+    def again(self, now_ns: int) -> Item:
+        """See `Frame.again`."""
+        return RepeatedItem(self, now_ns)
+
+
+class RepeatedItem(Item):
+    """Something out of `incoming` that the consumer gets again."""
+
+    __slots__ = ("attempts", "first_ns")
+
+    def __init__(self, item: Item, now_ns: int) -> None:
+        super().__init__(item.item)
+        self.completion = item.completion
+        self.attempts = item.attempts + 1
+        self.first_ns = item.first_ns or now_ns
+
 
 class Incoming:
     """Takes the place of `consumer.incoming`, with the methods of `queue.Queue`. Threads: any.

@@ -5,17 +5,19 @@ from __future__ import annotations
 
 import abc
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from ..config import DROP_OLDEST
 from ..consumer import BoundConsumer, Inlet
+from ..failure import Aftercare, Care, RetryPolicy
 from ..logs import Repeats
 from ..message import Frame
 from ..overflow import Backlog, Bound, Overflow
 from ..queues import Bell
 from ..stats import ConsumerSlots, DropSlots, InjectionSlots, SegmentWriter, WorkerSlots
 from ..worker import Runner, WorkerThread
+from .redelivery import Redelivery
 
 #: A message, and the stations that want it, by index.
 Routed = tuple[Frame, tuple[int, ...]]
@@ -35,6 +37,7 @@ class Station:
         group: Stations of one group never run at the same time; empty for none.
         capacity: Messages that may wait for it; 0 for no bound of its own.
         policy: What happens when there is no room for one, see `glasshub.config.POLICIES`.
+        retry: What happens to messages on which it fails.
     """
 
     name: str
@@ -46,10 +49,11 @@ class Station:
     group: str = ""
     capacity: int = 0
     policy: str = DROP_OLDEST
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
 
-    def runner(self, worker: int, repeats: Repeats) -> Runner:
-        """The runner of one of the workers."""
-        return Runner(self.name, self.consumer, self.workers[worker], repeats)
+    def runners(self, repeats: Repeats, care: Care) -> list[Runner]:
+        """A runner for each of its workers."""
+        return [Runner(self.name, self.consumer, slots, repeats, care) for slots in self.workers]
 
     def bound(self, overflow: Overflow, backlog: Backlog) -> Bound:
         """Have that backlog, which is this consumer's, kept in bounds."""
@@ -74,17 +78,31 @@ class Shape(abc.ABC):
     #: Most messages that the enqueuer may receive before it dispatches them.
     batch = 256
 
-    def __init__(self, stations: Sequence[Station], segment: SegmentWriter, *, memory: int = 0) -> None:
+    def __init__(
+        self,
+        stations: Sequence[Station],
+        segment: SegmentWriter,
+        *,
+        memory: int = 0,
+        stop: Callable[[], None] = lambda: None,
+        aftercare: Aftercare | None = None,
+    ) -> None:
         """Make everything that the shape needs, and start nothing.
 
         Args:
             stations: The consumers.
             segment: Where everybody counts.
             memory: Bytes that the messages in all queues may take; 0 for no bound.
+            stop: Has the hub stop, because a consumer cannot go on; threads: any.
+            aftercare: Who takes care of messages that do not go well, and brings those back with `requeue` that are
+                to be tried again; None for the shape itself.
         """
         self._bells: list[Bell] = []
         self._threads: list[WorkerThread] = []
         repeats = Repeats()
+        self._redelivery = Redelivery(stop)
+        care = aftercare or self._redelivery
+        self._cares = [Care(index, station.retry, care) for index, station in enumerate(stations)]
         #: Keeps the queues within their bounds: a shape asks it before it puts.
         self._overflow = Overflow(memory, segment.enqueuer, repeats)
         self._build(stations, segment, repeats)
@@ -114,13 +132,47 @@ class Shape(abc.ABC):
     def inlet(self, station: int) -> Inlet:
         """The way into one station's queue for work that does not come from the bus."""
 
+    @abc.abstractmethod
+    def requeue(self, station: int, frame: Frame) -> None:
+        """Put a message that comes again into one station's queue, behind what is there; never blocks.
+
+        It is counted, and bounded as what a consumer puts for itself: with `block` it goes in beyond the capacity.
+        Threads: enqueuer only.
+        """
+
     def turn(self) -> bool:
         """Do what waits for the enqueuer's own thread, which comes round in each of its turns.
 
         Returns:
             Whether there was anything. Threads: enqueuer only.
         """
-        return False
+        due = self._redelivery.due()
+        for station, frame in due:
+            self.requeue(station, frame)
+        return bool(due)
+
+    def rest(self, longest: float) -> float:
+        """Seconds after which `turn` has something to do, `longest` at the most. Threads: enqueuer only."""
+        due_ns = self._redelivery.next_due_ns()
+        return longest if due_ns is None else min(max((due_ns - time.monotonic_ns()) / 1e9, 0.0), longest)
+
+    def is_done(self, deadline: float) -> bool:
+        """Whether all that was dispatched is done, but for what is to be tried again after the deadline.
+
+        Args:
+            deadline: On the monotonic clock.
+
+        Threads: enqueuer only.
+        """
+        if not all(thread.is_idle for thread in self._threads):
+            return False
+        due_ns = self._redelivery.next_due_ns()  # last: the workers are where it comes from
+        return due_ns is None or due_ns > deadline * 1e9
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the workers have been told to end. Threads: any."""
+        return all(bell.is_stopped for bell in self._bells)
 
     def start(self) -> None:
         """Start the workers."""

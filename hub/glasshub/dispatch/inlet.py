@@ -8,7 +8,7 @@ import threading
 from ..message import Frame
 from ..overflow import Bound
 from ..queues import Bell, WorkQueue
-from ..stats import InjectionSlots
+from ..stats import ConsumerSlots, InjectionSlots
 
 
 class QueueInlet:
@@ -42,6 +42,17 @@ class QueueInlet:
                 self._slots.put(len(self._queue), head_ns if head_ns >= frame.received_ns else 0)
         if objection:
             self._bound.refuse([frame], objection)
+
+    def put_again(self, frame: Frame, slots: ConsumerSlots) -> None:
+        """Put a message that is tried again, and count it there. Threads: enqueuer only."""
+        objection = self._bound.objection(frame)
+        slots.requeued(1)
+        if objection:
+            self._bound.refuse([frame], objection)
+            return
+        self._queue.put([frame])
+        head_ns = self._queue.head_ns()
+        slots.put(len(self._queue), head_ns if head_ns >= frame.received_ns else 0)
 
     def take(self, timeout: float | None) -> Frame | None:
         """See `Inlet.take`."""

@@ -24,7 +24,9 @@ class InlineShape(Shape):
 
     def _build(self, stations: Sequence[Station], segment: SegmentWriter, repeats: Repeats) -> None:
         self._slots = [station.slots for station in stations]
-        self._runners = [station.runner(0, repeats) for station in stations]
+        self._runners = [
+            runner for station, care in zip(stations, self._cares) for runner in station.runners(repeats, care)
+        ]
         self._bell = Bell()
         self._bells = [self._bell]
         # Of what consumers put for themselves. Their inlets never wait: the thread that waits may be the one that
@@ -49,9 +51,14 @@ class InlineShape(Shape):
         """See `Shape.inlet`; the enqueuer comes round within a fraction of a second."""
         return self._inlets[station]
 
+    def requeue(self, station: int, frame: Frame) -> None:
+        """See `Shape.requeue`."""
+        self._inlets[station].put_again(frame, self._slots[station])
+
     def turn(self) -> bool:
-        """Run what consumers have put for themselves; what they put meanwhile is for the next turn."""
-        is_any = False
+        """Run what comes again, and what consumers have put for themselves; what comes meanwhile is for the next
+        turn."""
+        is_any = super().turn()
         for queue, runner in zip(self._queues, self._runners):
             for _ in range(len(queue)):
                 frame = None if self._bell.is_stopped else queue.take()
@@ -59,3 +66,7 @@ class InlineShape(Shape):
                     runner.run(frame, queue.head_ns())
                     is_any = True
         return is_any
+
+    def is_done(self, deadline: float) -> bool:
+        """See `Shape.is_done`."""
+        return not any(self._queues) and super().is_done(deadline)

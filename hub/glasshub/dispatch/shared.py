@@ -193,7 +193,8 @@ class SharedShape(Shape):
         self._parts = [Part(self._queue) for _ in stations]
         self._bounds = [station.bound(self._overflow, part) for station, part in zip(stations, self._parts)]
         self._is_bounded = any(station.capacity for station in stations)
-        series = Series([station.runner(0, repeats) for station in stations], self._parts, segment.dispatcher)
+        runners = [runner for s, care in zip(stations, self._cares) for runner in s.runners(repeats, care)]
+        series = Series(runners, self._parts, segment.dispatcher)
         self._bells = [bell]
         self._threads = [WorkerThread("dispatcher", [Lane(self._queue, series)], bell)]
 
@@ -214,6 +215,20 @@ class SharedShape(Shape):
                 slots.put(len(part.parcels), head_ns if head_ns >= frame.received_ns else 0)
         if objection:
             bound.refuse([frame], objection)
+
+    def requeue(self, station: int, frame: Frame) -> None:
+        """See `Shape.requeue`."""
+        slots, part, bound = self._slots[station], self._parts[station], self._bounds[station]
+        objection = bound.objection(frame)
+        slots.requeued(1)
+        if objection:
+            bound.refuse([frame], objection)
+            return
+        self._enqueuer.queued()
+        with self._queue.lock:
+            self._put(Parcel(frame, (station,)))
+        head_ns = part.head_ns()
+        slots.put(len(part.parcels), head_ns if head_ns >= frame.received_ns else 0)
 
     def backlog(self, station: int) -> int:
         """How many messages wait for one consumer. Threads: any."""

@@ -28,7 +28,7 @@ class ThreadsShape(Shape):
         self._queues: list[WorkQueue[Frame]] = []
         self._inlets: list[QueueInlet] = []
         grouped: dict[str, tuple[Bell, list[Lane[Frame]]]] = {}
-        for station in stations:
+        for station, care in zip(stations, self._cares):
             bell, lanes = grouped.setdefault(station.group, (Bell(), [])) if station.group else (Bell(), [])
             queue: WorkQueue[Frame] = WorkQueue(bell)
             bound = station.bound(self._overflow, queue)
@@ -36,12 +36,11 @@ class ThreadsShape(Shape):
             self._bounds.append(bound)
             self._inlets.append(QueueInlet(queue, station.injections, bound, bell=bell))
             self._bells.append(bell)
+            own = [Lane(queue, runner) for runner in station.runners(repeats, care)]
             if station.group:
-                lanes.append(Lane(queue, station.runner(0, repeats)))
+                lanes += own
                 continue
-            for worker in range(len(station.workers)):
-                lane = Lane(queue, station.runner(worker, repeats))
-                self._threads.append(WorkerThread(f"{station.name}-{worker}", [lane], bell))
+            self._threads += [WorkerThread(f"{station.name}-{n}", [lane], bell) for n, lane in enumerate(own)]
         for group, (bell, lanes) in grouped.items():
             self._threads.append(WorkerThread(f"group-{group}", lanes, bell))
 
@@ -53,6 +52,10 @@ class ThreadsShape(Shape):
     def inlet(self, station: int) -> QueueInlet:
         """See `Shape.inlet`."""
         return self._inlets[station]
+
+    def requeue(self, station: int, frame: Frame) -> None:
+        """See `Shape.requeue`."""
+        self._inlets[station].put_again(frame, self._bounds[station].slots)
 
     def dispatch(self, routed: Sequence[Routed]) -> None:
         """See `Shape.dispatch`."""
