@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import glasshub_stats
+from glasshub_stats import Snapshot
 
 from .backfill import Backfill
 from .compat.datagrepper import Datagrepper
@@ -36,6 +37,7 @@ from .routing import Router
 from .sources import Source
 from .stats import ConsumerRow, SegmentWriter, claimed
 from .statsserver import StatsServer
+from .stuck import StuckWatch
 from .wakeup import Wakeup
 
 logger = logging.getLogger(__name__)
@@ -84,6 +86,7 @@ class Hub:
         self._is_aborting = False
         self._is_reopening = False
         self._wakeup = Wakeup()
+        self._stuck: StuckWatch | None = None
 
     def request_stop(self) -> None:
         """Have `run` stop receiving, drain, and return. Threads: any; signal handlers too."""
@@ -124,6 +127,8 @@ class Hub:
 
     def _run(self, crew: Crew, on_ready: Callable[[], None]) -> list[Left]:
         segment = self._make_segment(crew)
+        if any(member.section.max_processing for member in crew.members):
+            self._stuck = StuckWatch(self._snapshot)
         server = StatsServer(
             self.socket_path,
             self.segment_path,
@@ -241,6 +246,8 @@ class Hub:
         """Show everybody who looks that the main loop goes round."""
         segment.beat()
         self._notifier.beat(segment)
+        if self._stuck is not None:
+            self._stuck.look()
 
     def _wind_down(
         self, segment: SegmentWriter, shape: Shape, enqueuer: Enqueuer, background: list[Background]
@@ -277,9 +284,12 @@ class Hub:
     def _may_wait(self, deadline: float) -> bool:
         return not self._is_aborting and time.monotonic() < deadline
 
+    def _snapshot(self) -> Snapshot:
+        return glasshub_stats.read(str(self.segment_path))
+
     def _left(self) -> list[Left]:
         """What is left undone, said in the log."""
-        snapshot = glasshub_stats.read(str(self.segment_path))
+        snapshot = self._snapshot()
         left = [
             Left(consumer.name, consumer.backlog, consumer.in_flight, consumer.delayed)
             for consumer in snapshot.consumers

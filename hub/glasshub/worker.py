@@ -228,11 +228,11 @@ class WorkerThread(threading.Thread):
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing waits for it, and it is at nothing. Threads: any.
+        """Whether nothing waits for it, and it is at nothing; also when it has ended. Threads: any.
 
         In this order: a worker says that it does not rest any more before it takes something out of the queue.
         """
-        return not any(lane.queue for lane in self._lanes) and (self._is_resting or not self.is_alive())
+        return not self.is_alive() or (not any(lane.queue for lane in self._lanes) and self._is_resting)
 
     def _rest(self, has_work: Callable[[], object]) -> bool:
         """Sleep until there is work; False when there will be none."""

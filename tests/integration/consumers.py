@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import subprocess
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from glasshub import Consumer, Message
+from glasshub import Consumer, Drop, Halt, Message, Retry
 
 
 class Recorder(Consumer):
@@ -126,3 +127,33 @@ class Lonely(Consumer):
 
 class Lonelier(Lonely):
     """Of the same group."""
+
+
+class Moody(Consumer):
+    """Fails, or says something else, on the first attempts at each message; writes down each one that it finishes.
+
+    Its settings: `times` says how many attempts, `mood` what happens on these: fail, later, drop or halt; `after` are
+    the seconds of `later`, `file` is where to write.
+    """
+
+    topics = ("",)
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        """Count from 0."""
+        super().__init__(settings)
+        self._attempts: Counter[str] = Counter()
+
+    def consume(self, message: Message) -> None:
+        """Fail, or write the message down."""
+        msg_id = message.body["msg_id"]
+        self._attempts[msg_id] += 1
+        if self._attempts[msg_id] <= self.settings.get("times", 1):
+            raise self._signal()
+        with Path(self.settings["file"]).open("a", encoding="utf-8") as file:
+            file.write(f"{msg_id}\n")
+
+    def _signal(self) -> BaseException:
+        mood = self.settings["mood"]
+        if mood == "later":
+            return Retry(after=self.settings["after"])
+        return {"fail": RuntimeError("no such rule"), "drop": Drop("spam"), "halt": Halt("the database is gone")}[mood]

@@ -3,20 +3,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import glasshub_stats
 from glasshub.config import DROP_OLDEST
 from glasshub.consumer import BoundConsumer
 from glasshub.dispatch import SHAPES, Shape, Station
+from glasshub.failure import Aftercare, RetryPolicy
 from glasshub.message import Frame
 from glasshub.stats import ConsumerRow, SegmentWriter
 from glasshub_stats import ConsumerStats, Snapshot
 
-from ..fakes import PATIENCE, BlockingConsumer
+from ..fakes import PATIENCE, BlockingConsumer, wait_until
 
 
 @dataclass
@@ -29,6 +32,7 @@ class Seat:
     group: str = ""
     capacity: int = 0
     policy: str = DROP_OLDEST
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
 
 
 class Rig:
@@ -37,9 +41,13 @@ class Rig:
     Attributes:
         shape: The shape.
         segment: Its segment.
+        is_halted: Whether a consumer wanted the hub to stop.
     """
 
-    def __init__(self, path: Path, shape: str, seats: Sequence[Seat], *, memory: int = 0) -> None:
+    def __init__(
+        self, path: Path, shape: str, seats: Sequence[Seat], *, memory: int = 0, aftercare: Aftercare | None = None
+    ) -> None:
+        self.is_halted = threading.Event()
         kind = SHAPES[shape]
         rows = [ConsumerRow(seat.name, kind.workers_of(seat.workers), True) for seat in seats]
         self.segment = SegmentWriter(path, rows, name="rig", version="1", shape=shape, source="memory")
@@ -54,16 +62,32 @@ class Rig:
                 group=seat.group,
                 capacity=seat.capacity,
                 policy=seat.policy,
+                retry=seat.retry,
             )
             for i, seat in enumerate(seats)
         ]
-        self.shape: Shape = kind(self.stations, self.segment, memory=memory)
+        self.shape: Shape = kind(
+            self.stations, self.segment, memory=memory, stop=self.is_halted.set, aftercare=aftercare
+        )
         self._everybody = tuple(range(len(seats)))
 
     def publish(self, *frames: Frame, to: Sequence[int] | None = None) -> None:
         """Dispatch messages to all consumers, or to some of them."""
         interested = self._everybody if to is None else tuple(to)
         self.shape.dispatch([(frame, interested) for frame in frames])
+
+    def turn_until(self, holds: Callable[[], object], what: str) -> None:
+        """Do what the enqueuer does between two messages until that holds."""
+
+        def look() -> object:
+            self.shape.turn()
+            return holds()
+
+        wait_until(look, what)
+
+    def settle(self) -> None:
+        """Do what the enqueuer does, until all is done that may come again."""
+        self.turn_until(lambda: self.shape.is_done(time.monotonic() + PATIENCE), "everything to be done")
 
     def finish(self) -> None:
         """Let the workers finish the backlog, and wait for them; and do what the enqueuer would have to do."""
@@ -82,9 +106,9 @@ class Rig:
 
 
 @contextmanager
-def running(path: Path, shape: str, *seats: Seat, memory: int = 0) -> Iterator[Rig]:
+def running(path: Path, shape: str, *seats: Seat, memory: int = 0, aftercare: Aftercare | None = None) -> Iterator[Rig]:
     """A rig whose workers run, and have ended at the end of the context; who blocks is released then."""
-    rig = Rig(path, shape, seats, memory=memory)
+    rig = Rig(path, shape, seats, memory=memory, aftercare=aftercare)
     rig.shape.start()
     try:
         yield rig
