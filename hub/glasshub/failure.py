@@ -16,6 +16,13 @@ from .message import Frame
 _TRACEBACK, _LINE = 20_000, 500
 
 
+class ReportedError(Exception):
+    """A consumer has failed, and that is in the log already. What it raised is the cause, where anybody knows it."""
+
+    def __init__(self) -> None:
+        super().__init__("the consumer's own log says what is wrong")
+
+
 @dataclass(frozen=True)
 class RetryPolicy:
     """What the configuration says of messages on which a consumer failed.
@@ -54,7 +61,7 @@ class Failure:
 
     Attributes:
         error: The last attempt's error, in one line.
-        traceback: Where it was raised, of bounded length; empty where nobody knows.
+        traceback: Where it was raised, of bounded length.
         attempts: How often it was tried.
         first_ns: When the first attempt failed, CLOCK_MONOTONIC in nanoseconds.
         last_ns: When the last one did.
@@ -124,12 +131,16 @@ class Care:
 
 def one_line(error: BaseException) -> str:
     """An error in one line of bounded length, whatever it is."""
-    lines = traceback.format_exception_only(type(error), error)
+    origin = _origin(error)
+    lines = traceback.format_exception_only(type(origin), origin)
     return " ".join("".join(lines).split())[:_LINE]
 
 
-def traceback_of(error: BaseException | None) -> str:
-    """Where an error was raised, its end if it is too long; empty for none."""
-    if error is None:
-        return ""
-    return "".join(traceback.format_exception(type(error), error, error.__traceback__))[-_TRACEBACK:]
+def traceback_of(error: BaseException) -> str:
+    """Where an error was raised, its end if it is too long."""
+    origin = _origin(error)
+    return "".join(traceback.format_exception(type(origin), origin, origin.__traceback__))[-_TRACEBACK:]
+
+
+def _origin(error: BaseException) -> BaseException:
+    return error.__cause__ or error if isinstance(error, ReportedError) else error

@@ -12,7 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from .consumer import BoundConsumer
 from .errors import MessageError
-from .failure import Care, Failure, one_line, traceback_of
+from .failure import Care, Failure, ReportedError, one_line, traceback_of
 from .logs import Repeats, held_back
 from .message import Frame
 from .queues import Bell, W, Waiting, WorkQueue
@@ -100,7 +100,7 @@ class Runner:
             return self._obey(signal, frame)
         except BaseException as error:  # sys.exit(), a cancelled coroutine: nothing of a consumer ends the worker
             return self._after_failure(frame, error)
-        return outcome if outcome is not _FAILED else self._after_failure(frame, None)
+        return outcome if outcome is not _FAILED else self._after_failure(frame, ReportedError())
 
     def _obey(self, signal: ConsumerSignal, frame: Frame) -> Outcome | None:
         policy = self._care.policy
@@ -116,10 +116,10 @@ class Runner:
         self._retry(frame, one_line(signal), signal.after)
         return None
 
-    def _after_failure(self, frame: Frame, error: BaseException | None) -> Outcome | None:
+    def _after_failure(self, frame: Frame, error: BaseException) -> Outcome | None:
         if frame.attempts >= self._care.policy.retries:
             return self._give_up(frame, error)
-        self._retry(frame, _told(error), None)
+        self._retry(frame, one_line(error), None)
         return None
 
     def _retry(self, frame: Frame, error: str, after: float | None) -> None:
@@ -140,14 +140,14 @@ class Runner:
         self._slots.finished(Outcome.RETRIED, _clock())  # before anybody can count that it comes again
         self._care.retry(frame, after, error)
 
-    def _give_up(self, frame: Frame, error: BaseException | None) -> Outcome | None:
+    def _give_up(self, frame: Frame, error: BaseException) -> Outcome | None:
         self._log_failure(frame, error)
         if not self._care.policy.parks:
             return _FAILED
         now_ns = _clock()
         self._slots.finished(Outcome.PARKED, now_ns)
         attempts, first_ns = frame.attempts + 1, frame.first_ns or now_ns
-        self._care.park(frame, Failure(_told(error), traceback_of(error), attempts, first_ns, now_ns))
+        self._care.park(frame, Failure(one_line(error), traceback_of(error), attempts, first_ns, now_ns))
         return None
 
     def _warn(self, error: MessageError) -> None:
@@ -155,29 +155,25 @@ class Runner:
         if count is not None:
             logger.warning("%s: invalid message: %s%s", self._name, error, held_back(count))
 
-    def _log_failure(self, frame: Frame, error: BaseException | None) -> None:
-        if error is None and not frame.attempts and not self._care.policy.parks:
-            return  # whoever said so, and did not raise it, has logged it
+    def _log_failure(self, frame: Frame, error: BaseException) -> None:
+        given_up, is_reported = self._given_up(frame), isinstance(error, ReportedError)
+        if is_reported and not given_up:
+            return
         count = self._repeats.admit((self._name, type(error)))
         if count is not None:
             logger.error(
                 "%s failed on a message of topic %r%s%s",
                 self._name,
                 frame.topic,
-                self._given_up(frame),
+                given_up,
                 held_back(count),
-                exc_info=error,
+                exc_info=None if is_reported else error,
             )
 
     def _given_up(self, frame: Frame) -> str:
         """A clause that says after how many attempts, and what becomes of it, where that is not as always."""
         tried = f", attempt {frame.attempts + 1}, the last" if frame.attempts else ""
         return tried + (": parked" if self._care.policy.parks else "")
-
-
-def _told(error: BaseException | None) -> str:
-    """An error in one line; of one that was not raised nobody knows more."""
-    return "an error that is in the consumer's own log" if error is None else one_line(error)
 
 
 class Runs(Protocol[W_contra]):

@@ -201,6 +201,13 @@ class OwnWork(Old):
         return True
 
 
+class ByMoksha(Old):
+    """Does as Moksha does, in a method of its own."""
+
+    def _do_work(self, message: Any) -> Any:
+        return super()._do_work(message)
+
+
 class Replaying(Old):
     """Wants fedmsg to ask for what was missed."""
 

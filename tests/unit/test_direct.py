@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,11 +12,13 @@ from fedmsg.consumers.gateway import GatewayConsumer
 from fedmsg.consumers.ircbot import IRCBotConsumer
 from fedmsg.consumers.relay import RelayConsumer
 
+from glasshub import Retry
 from glasshub.compat.consumers import MokshaConsumer
 from glasshub.compat.direct import Direct
 from glasshub.compat.incoming import Item
 from glasshub.compat.moksha import MokshaHub
 from glasshub.errors import MessageError
+from glasshub.failure import ReportedError
 from glasshub.message import Frame
 from glasshub.stats import Outcome
 
@@ -104,7 +107,8 @@ def test_moksha_counts_as_it_always_has(monkeypatch: pytest.MonkeyPatch) -> None
 
     for number in range(5):
         monkeypatch.setattr(old.Counting, "raises", frozenset(["consume"] if number in (1, 3) else []))
-        bound.handle(message(number))
+        with suppress(ReportedError):
+            bound.handle(message(number))
 
     document = consumer.__json__()
     assert (document["headcount_in"], document["headcount_out"], document["exceptions"]) == (5, 5, 2)
@@ -162,6 +166,23 @@ def test_a_callback_that_raises_has_failed_whatever_the_others_say(
     assert bound.handle(message()) is Outcome.FAILED
     assert len(consumer.seen) == 1
     assert "the second one's trouble" in caplog.text
+
+
+@pytest.mark.parametrize("cls", [old.Old, old.ByMoksha, old.TwoCallbacks])
+def test_what_a_consumer_says_of_a_message_comes_through_moksha(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, cls: type
+) -> None:
+    def consume(self: Any, message: Any) -> None:
+        raise Retry(after=3.0)
+
+    bound, consumer = built(cls)
+    monkeypatch.setattr(consumer, "consume", consume.__get__(consumer))
+
+    with pytest.raises(Retry) as signal:
+        bound.handle(message())
+
+    assert signal.value.after == 3.0
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 def test_a_consumer_may_be_given_a_validation_or_notes_of_its_own_when_it_is_built() -> None:

@@ -44,6 +44,15 @@ def test_whichever_comes_second_is_a_duplicate(bound: MokshaConsumer, order: Seq
     assert len(bound.author.seen) == 1
 
 
+@pytest.mark.parametrize("make", [fetched, from_bus])
+def test_a_message_that_is_tried_again_is_no_duplicate(bound: MokshaConsumer, make: Callable[[str], Frame]) -> None:
+    message = make("2014-1")
+
+    outcomes = [bound.handle(message), bound.handle(message.again(1)), bound.handle(make("2014-1"))]
+
+    assert outcomes == [Outcome.PROCESSED, Outcome.PROCESSED, Outcome.DUPLICATE]
+
+
 def test_different_messages_are_no_duplicates(bound: MokshaConsumer) -> None:
     assert [bound.handle(from_bus(f"2014-{n}")) for n in range(3)] == [Outcome.PROCESSED] * 3
 

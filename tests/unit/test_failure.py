@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from glasshub.compat.incoming import Item
 from glasshub.config import DROP_NEWEST
 from glasshub.dispatch import SHAPES
 from glasshub.dispatch.redelivery import Redelivery
-from glasshub.failure import Failure, RetryPolicy, one_line, traceback_of
+from glasshub.failure import Failure, ReportedError, RetryPolicy, one_line, traceback_of
 from glasshub.message import Completion, Frame
 from glasshub.stats import Outcome
 
@@ -131,6 +132,27 @@ def test_what_a_consumer_says_that_failed_is_tried_again_like_what_it_raised(sha
         rig.settle()
 
         assert ended(rig) == (0, 1, 0, 2, 2)
+
+
+def test_what_a_consumer_has_logged_itself_is_not_logged_again_unless_it_is_given_up(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def reported() -> ReportedError:
+        error = ReportedError()
+        error.__cause__ = ValueError("bad row")
+        return error
+
+    notes, parking = Notes(), RetryPolicy(parks=True)
+    seats = [Seat("fails", RaisingConsumer(reported)), Seat("parks", RaisingConsumer(reported), retry=parking)]
+    with running(path, "threads", *seats, aftercare=notes) as rig:
+        rig.publish(frame())
+        rig.settle()
+
+        assert (rig.stats(0).failed, rig.stats(1).parked) == (1, 1)
+    ((_, _, failure),) = notes.parked
+    assert failure.error == "ValueError: bad row"
+    assert failure.traceback.endswith("ValueError: bad row\n")
+    assert caplog.messages == ["parks failed on a message of topic b'org.test': parked"]
 
 
 @every_shape
@@ -459,10 +481,9 @@ class TestWhatIsKept:
         text = traceback_of(caught.value)
         assert len(text) == 20_000
         assert text.endswith(" the end\n")
-        assert traceback_of(None) == ""
 
 
-def clocked(**bounds: int) -> tuple[FakeClock, Redelivery]:
+def clocked(**bounds: Any) -> tuple[FakeClock, Redelivery]:
     """A redelivery, and its clock."""
     clock = FakeClock()
     return clock, Redelivery(lambda: None, clock=lambda: clock_ns(clock), **bounds)

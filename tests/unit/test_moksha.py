@@ -18,6 +18,7 @@ from glasshub.compat.messages import BusMessage
 from glasshub.compat.moksha import MokshaHub, install, is_moksha_consumer
 from glasshub.consumer import Consumer
 from glasshub.errors import DisabledError, MessageError
+from glasshub.failure import ReportedError
 from glasshub.message import Frame
 from glasshub.stats import Outcome
 
@@ -63,8 +64,11 @@ def test_a_consumer_that_raises_has_failed(caplog: pytest.LogCaptureFixture) -> 
     """Moksha logs the traceback."""
     bound, _ = built(old.Failing)
 
-    assert bound.handle(frame(BODY, topic=b"org.old")) is Outcome.FAILED
+    with pytest.raises(ReportedError) as reported:
+        bound.handle(frame(BODY, topic=b"org.old"))
+
     assert "no such rule" in caplog.text
+    assert "no such rule" in str(reported.value.__cause__)
 
 
 def test_a_message_that_fedmsgs_validation_refuses_is_invalid() -> None:
@@ -283,7 +287,9 @@ def test_what_moksha_logs_of_a_message_can_be_logged(caplog: pytest.LogCaptureFi
     bound, _ = built(old.Undecoded)
     bound.author.consume = old.Failing.consume.__get__(bound.author)
 
-    assert bound.handle(frame('"\x7f %s 🐍"', topic=b"org.old")) is Outcome.FAILED
+    with pytest.raises(ReportedError):
+        bound.handle(frame('"\x7f %s 🐍"', topic=b"org.old"))
+
     assert r"""<BusMessage topic='org.old' body='"\x7f %s 🐍"'>""" in caplog.text
 
 

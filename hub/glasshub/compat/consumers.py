@@ -13,6 +13,7 @@ from typing import Any
 
 from ..consumer import Inlet
 from ..errors import MessageError
+from ..failure import ReportedError
 from ..message import Frame
 from ..stats import Outcome
 from .direct import Direct
@@ -97,6 +98,8 @@ class MokshaConsumer:
         except MessageError as error:
             logger.warning("%s: invalid message: %s", type(self.author).__name__, error)
             return Outcome.INVALID
+        except ReportedError:
+            return Outcome.FAILED
         except Exception:
             logger.exception("%s: %r failed on topic %r", type(self.author).__name__, callback, frame.topic)
             return Outcome.FAILED

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import MessageError
+from ..failure import ReportedError
 from ..message import Frame
 from ..stats import Outcome
 from .messages import bus_message, decoded_message
@@ -54,6 +55,7 @@ class Direct:
 
         Raises:
             MessageError: The consumer's validation refuses it.
+            ReportedError: The consumer raised an exception.
         """
         return self.work(self._form(frame))
 
@@ -62,6 +64,7 @@ class Direct:
 
         Raises:
             MessageError: The consumer's validation refuses it.
+            ReportedError: The consumer raised an exception.
         """
         consumer = self._consumer
         consumer.headcount_in += 1
@@ -72,17 +75,22 @@ class Direct:
         is_noted = self._is_noted()
         if is_noted:
             self._note(consumer.pre_consume, message)
-        outcome = _PROCESSED
+        failure = None
         try:
             consumer.consume(message)
-        except Exception:
-            outcome = Outcome.FAILED
+        except Exception as error:
+            failure = error
             consumer.log.exception(message)
             consumer._exception_count += 1
         if is_noted:
             self._note(consumer.post_consume, message)
         consumer._times.append(_now() - began)
-        return outcome
+        if failure is not None:
+            try:
+                raise ReportedError from failure
+            finally:
+                del failure  # its traceback knows this frame, which would know it
+        return _PROCESSED
 
     def _validate(self, message: Any) -> None:
         try:
