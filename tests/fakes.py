@@ -55,6 +55,7 @@ class MemorySource:
         acknowledged: Messages that were acknowledged, in that order.
         prefixes: What it was told to subscribe to.
         limits: What each call of `receive` was allowed to bring.
+        timeouts: And how long it was to wait for it.
         calls: Names of the methods that were called, in that order, `receive` and `state` left out.
         threads: The threads that called any of them but `acknowledge`.
         now: What `state` answers.
@@ -73,6 +74,7 @@ class MemorySource:
         self.acknowledged: list[Frame] = []
         self.prefixes: list[bytes] = []
         self.limits: list[int] = []
+        self.timeouts: list[float] = []
         self.calls: list[str] = []
         self.threads: set[threading.Thread] = set()
         self.now = SourceState(1, 1, 0)
@@ -123,6 +125,7 @@ class MemorySource:
         with self._changed:
             self.threads.add(threading.current_thread())
             self.limits.append(limit)
+            self.timeouts.append(timeout)
             if not self._waiting:
                 self._is_idle = True
                 self._changed.notify_all()

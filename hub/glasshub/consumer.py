@@ -36,7 +36,11 @@ class Consumer:
 
         Raises:
             MessageError: This consumer cannot read the message, which then counts as invalid.
-            Exception: Anything else counts as failed and is logged; the worker goes on with the next message.
+            Drop: Nothing is to be done with it.
+            Retry: It is to be tried again later.
+            Halt: The hub is to stop, for this consumer cannot go on.
+            Exception: Anything else is logged; the message is tried again if the configuration says so, and counts as
+                failed otherwise. The worker goes on with the next message.
         """
         raise NotImplementedError(f"{type(self).__name__} does not say how to consume a message")
 
@@ -84,6 +88,7 @@ class BoundConsumer(Protocol):
 
         Raises:
             MessageError: The consumer cannot read it.
+            ConsumerSignal: The consumer says what becomes of it.
             Exception: The consumer raised it.
         """
 

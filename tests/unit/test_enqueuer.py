@@ -41,6 +41,7 @@ class Collecting(Shape):
         routed: That.
         at_once: How much of it each call brought.
         waiting: How many turns it has something to do in.
+        due_in: Seconds after which it has something to do.
         turned_in: The threads that took those turns.
     """
 
@@ -48,6 +49,7 @@ class Collecting(Shape):
         self.routed: list[Routed] = []
         self.at_once: list[int] = []
         self.waiting = 0
+        self.due_in = PATIENCE
         self.turned_in: set[threading.Thread] = set()
 
     def turn(self) -> bool:
@@ -66,6 +68,10 @@ class Collecting(Shape):
     def requeue(self, station: int, frame: Frame) -> None:
         """Nothing comes again."""
         raise NotImplementedError
+
+    def rest(self, longest: float) -> float:
+        """As the test wants it."""
+        return min(longest, self.due_in)
 
     def inlet(self, station: int) -> Inlet:
         """There is none."""
@@ -129,6 +135,17 @@ def test_messages_reach_the_shape_in_order_with_those_who_want_them(path: Path) 
 
         assert bench.shape.routed == [(first, (0, 1)), (second, (1,))]
     assert source.prefixes == [b"com.", b"org."]
+
+
+def test_the_enqueuer_sleeps_no_longer_than_until_the_shape_has_something_to_do(path: Path) -> None:
+    source = MemorySource()
+
+    with running(path, source) as bench:
+        source.wait_until_idle()
+        bench.shape.due_in = 0.0625
+        wait_until(lambda: 0.0625 in source.timeouts, "the enqueuer to wait for the shape")
+
+    assert max(source.timeouts) <= 0.2
 
 
 def test_messages_and_bytes_are_counted(path: Path) -> None:

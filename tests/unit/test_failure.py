@@ -300,6 +300,61 @@ def test_somebody_else_may_take_care_of_messages_and_bring_them_back(shape: str,
 
 
 @every_shape
+def test_an_attempt_is_counted_before_anybody_takes_care_of_the_message(shape: str, path: Path) -> None:
+    """Else it might be seen to come again before it was seen to go."""
+
+    class Looking(Notes):
+        def retry(self, station: int, frame: Frame, after: float, error: str) -> None:
+            seen.append((rig.stats(station).retried, rig.stats(station).in_flight))
+
+        def park(self, station: int, frame: Frame, failure: Failure) -> None:
+            seen.append((rig.stats(station).parked, rig.stats(station).in_flight))
+
+    seen: list[tuple[int, int]] = []
+    seats = [
+        Seat("retries", RaisingConsumer(ValueError), retry=THREE),
+        Seat("parks", RaisingConsumer(ValueError), retry=RetryPolicy(parks=True)),
+    ]
+    with running(path, shape, *seats, aftercare=Looking()) as rig:
+        rig.publish(frame())
+        rig.settle()
+
+    assert seen == [(1, 0), (1, 0)]
+
+
+@pytest.mark.parametrize("shape", ["shared", "threads"])
+def test_a_shape_is_not_done_while_a_message_waits_or_is_at_hand(shape: str, path: Path) -> None:
+    """What is at hand may fail, and be tried again."""
+    with BlockingConsumer() as consumer, running(path, shape, Seat("slow", consumer)) as rig:
+        assert rig.shape.is_done(time.monotonic())
+        rig.publish(frame(1))
+        consumer.wait_for(1)
+        at_hand = rig.shape.is_done(time.monotonic())
+        rig.publish(frame(2))
+        waiting = rig.shape.is_done(time.monotonic())
+        consumer.release.set()
+        rig.settle()
+
+    assert (at_hand, waiting) == (False, False)
+    assert len(consumer.bodies) == 2
+
+
+@every_shape
+def test_a_shape_says_how_long_nothing_is_due(shape: str, path: Path) -> None:
+    consumer = RaisingConsumer(lambda: Retry(after=HOUR))
+
+    with running(path, shape, Seat("later", consumer)) as rig:
+        before = rig.shape.rest(5.0)
+        rig.publish(frame())
+        rig.turn_until(lambda: rig.stats().delayed, "the message to be delayed")
+        while_delayed = rig.shape.rest(2 * HOUR)
+
+        assert rig.shape.rest(5.0) == 5.0
+    assert before == 5.0
+    assert HOUR - PATIENCE < while_delayed <= HOUR
+
+
+@every_shape
 def test_what_comes_again_is_bounded_like_what_a_consumer_puts_for_itself(shape: str, path: Path) -> None:
     done: list[None] = []
     message = frame("again").again(1)
