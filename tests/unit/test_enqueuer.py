@@ -42,6 +42,8 @@ class Collecting(Shape):
         at_once: How much of it each call brought.
         waiting: How many turns it has something to do in.
         due_in: Seconds after which it has something to do.
+        has_work: Whether workers are at something.
+        is_ended: Whether it was stopped.
         turned_in: The threads that took those turns.
     """
 
@@ -50,6 +52,7 @@ class Collecting(Shape):
         self.at_once: list[int] = []
         self.waiting = 0
         self.due_in = PATIENCE
+        self.has_work = self.is_ended = False
         self.turned_in: set[threading.Thread] = set()
 
     def turn(self) -> bool:
@@ -72,6 +75,15 @@ class Collecting(Shape):
     def rest(self, longest: float) -> float:
         """As the test wants it."""
         return min(longest, self.due_in)
+
+    def is_done(self, deadline: float) -> bool:
+        """As the test wants it."""
+        return not self.has_work
+
+    @property
+    def is_stopped(self) -> bool:
+        """As the test wants it."""
+        return self.is_ended
 
     def inlet(self, station: int) -> Inlet:
         """There is none."""
@@ -146,6 +158,33 @@ def test_the_enqueuer_sleeps_no_longer_than_until_the_shape_has_something_to_do(
         wait_until(lambda: 0.0625 in source.timeouts, "the enqueuer to wait for the shape")
 
     assert max(source.timeouts) <= 0.2
+
+
+def test_a_stopped_enqueuer_goes_on_for_the_shape_until_that_is_done(path: Path) -> None:
+    with running(path, MemorySource()) as bench:
+        bench.shape.has_work = True
+        bench.enqueuer.stop(time.monotonic() + 2 * PATIENCE)
+        wait_until(lambda: bench.source.calls[-1] == "close", "the source to be closed")
+
+        bench.shape.waiting = 3
+        wait_until(lambda: not bench.shape.waiting, "the shape to have its turns")
+        assert bench.enqueuer.is_alive()
+        bench.shape.has_work = False
+        bench.enqueuer.join(PATIENCE)
+
+        assert not bench.enqueuer.is_alive()
+
+
+@pytest.mark.parametrize("ends", ["deadline", "stop"])
+def test_a_stopped_enqueuer_does_not_go_on_when_it_is_too_late(path: Path, ends: str) -> None:
+    with running(path, MemorySource()) as bench:
+        bench.shape.has_work = True
+        bench.enqueuer.stop(time.monotonic() + (0.05 if ends == "deadline" else 2 * PATIENCE))
+        bench.shape.is_ended = ends == "stop"
+
+        bench.enqueuer.join(PATIENCE)
+
+        assert not bench.enqueuer.is_alive()
 
 
 def test_messages_and_bytes_are_counted(path: Path) -> None:

@@ -339,6 +339,14 @@ def test_a_shape_is_not_done_while_a_message_waits_or_is_at_hand(shape: str, pat
     assert len(consumer.bodies) == 2
 
 
+def test_inline_is_not_done_while_something_waits_that_did_not_come_from_the_bus(path: Path) -> None:
+    with running(path, "inline", Seat("a", RecordingConsumer())) as rig:
+        rig.shape.inlet(0).put(frame())
+
+        assert not rig.shape.is_done(time.monotonic())
+        rig.settle()
+
+
 @every_shape
 def test_a_shape_says_how_long_nothing_is_due(shape: str, path: Path) -> None:
     consumer = RaisingConsumer(lambda: Retry(after=HOUR))
@@ -393,9 +401,10 @@ def test_whatever_a_consumer_does_everything_is_accounted_for(shape: str, path: 
             rig.publish(*[frame(number) for number in range(start, start + 70)])
             rig.shape.turn()
         rig.settle()
-        everybody = rig.snapshot().consumers
+        snapshot = rig.snapshot()
 
-    for stats in everybody:
+    assert snapshot.hub.queue_enqueued == snapshot.hub.queue_dequeued
+    for stats in snapshot.consumers:
         assert (stats.enqueued, stats.finished, stats.discarded) == (700, 700, 100)
         assert stats.retried == stats.requeued
         assert stats.retried + 700 == stats.dequeued == stats.processing.count
@@ -418,15 +427,15 @@ class TestRedelivery:
 
     def test_messages_come_when_they_are_due_those_that_are_due_first_before_the_others(self) -> None:
         clock, care = clocked()
-        for after in (3.0, 1.0, 2.0, 1.0):
-            care.retry(7, frame(f"{after}"), after, "")
+        for number, after in enumerate((3.0, 1.0, 2.0, 1.0)):
+            care.retry(7, frame(number), after, "")
 
         assert care.due() == []
         assert care.next_due_ns() == clock_ns(clock) + SECOND
         clock.advance(2.0)
         found = care.due()
 
-        assert [(station, each.body) for station, each in found] == [(7, b"1.0"), (7, b"1.0"), (7, b"2.0")]
+        assert [(station, each.body) for station, each in found] == [(7, b"1"), (7, b"3"), (7, b"2")]
         assert care.next_due_ns() == clock_ns(clock) + SECOND
         clock.advance(1.0)
         assert len(care.due()) == 1

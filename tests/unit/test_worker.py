@@ -261,10 +261,12 @@ def test_a_worker_that_dies_of_our_own_error_says_so(bench: Bench, caplog: pytes
     message.completion = Completion(1, lambda: dict[str, None]()["ours"])
     worker.start()
 
-    queue.put([message])
+    queue.put([message, frame()])
     worker.join(PATIENCE)
 
     assert isinstance(worker.error, KeyError)
+    assert queue
+    assert worker.is_idle, "nobody waits for what it has left"
     assert [record.levelno for record in caplog.records] == [logging.CRITICAL]
 
 
