@@ -172,12 +172,15 @@ def test_every_callback_of_a_consumer_is_called_and_the_worst_answer_counts(
     assert len(consumer.seen) == len(consumer.calls) == 1
 
 
-def test_a_failure_outweighs_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_outweighs_a_refusal_and_is_logged_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(old.TwoCallbacks, "answer", None)
     monkeypatch.setattr(old.TwoCallbacks, "consume", old.Failing.consume)
     bound, _ = built(old.TwoCallbacks)
 
     assert bound.handle(frame(BODY, topic=b"org.old")) is Outcome.FAILED
+    assert len([record for record in caplog.records if record.exc_info]) == 1
 
 
 @pytest.mark.parametrize("cls", [old.Old, old.Plain, old.Undecoded])
