@@ -71,9 +71,9 @@ class NullSlots:
     def turned(self, *what: object, **more: object) -> None:
         """Nothing."""
 
-    began = finished = enqueued = put = blocked = unblocked = received = queued = source = gap = backfilled = beat = (
-        turned
-    )
+    began = finished = enqueued = requeued = put = blocked = unblocked = received = queued = source = gap = (
+        backfilled
+    ) = beat = turned
 
 
 def _compare(name: str, make_crew: MakeCrew, turns: int) -> Iterator[Figure]:

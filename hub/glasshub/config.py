@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar, get_type_hints
 
 from .errors import ConfigError
+from .toml import as_toml
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -452,7 +453,7 @@ def _check_consumer(dotted: str, consumer: ConsumerSection, origins: Mapping[str
         if not holds:
             value = getattr(consumer, key)
             raise ConfigError(
-                f"{dotted}.{key} = {_as_toml(value)} must be {complaint}", origin=origins[f"{dotted}.{key}"]
+                f"{dotted}.{key} = {as_toml(value)} must be {complaint}", origin=origins[f"{dotted}.{key}"]
             )
     if consumer.group and consumer.workers > 1:
         raise ConfigError(
@@ -460,7 +461,3 @@ def _check_consumer(dotted: str, consumer: ConsumerSection, origins: Mapping[str
             f"it cannot have {consumer.workers} workers",
             origin=origins[f"{dotted}.group"],
         )
-
-
-def _as_toml(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else repr(value)

@@ -211,7 +211,7 @@ def test_a_consumer_has_1_to_1000_workers(load: Load, file: Path, workers: int) 
         ("capacity = -1", "capacity = -1 must be 0 to 2147483647"),
         ("capacity = 2147483648", "capacity = 2147483648 must be 0 to 2147483647"),
         ("capacity = '1k'", "capacity must be a whole number, not '1k'"),
-        ("overflow = 'drop'", "overflow = 'drop' must be one of block, drop-oldest, drop-newest"),
+        ("overflow = 'drop'", 'overflow = "drop" must be one of block, drop-oldest, drop-newest'),
     ],
 )
 def test_the_bound_of_a_queue_that_makes_no_sense_is_refused(load: Load, file: Path, line: str, complaint: str) -> None:
@@ -227,7 +227,7 @@ def test_the_bound_of_a_queue_that_makes_no_sense_is_refused(load: Load, file: P
         ("retry_delay_max = inf", "retry_delay_max = inf must be 0 to 31536000 seconds"),
         ("max_processing = -1", "max_processing = -1.0 must be 0 to 31536000 seconds"),
         ("max_deaths = 0", "max_deaths = 0 must be 1 to 1000"),
-        ("process = '../a'", "process = '../a' must be 1 to 64 of the characters A-Za-z0-9_.:@-"),
+        ("process = '../a'", 'process = "../a" must be 1 to 64 of the characters A-Za-z0-9_.:@-'),
     ],
 )
 def test_what_makes_no_sense_about_failing_is_refused(load: Load, file: Path, line: str, complaint: str) -> None:
