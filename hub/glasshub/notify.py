@@ -29,7 +29,7 @@ import glasshub_stats
 from glasshub_stats import ConsumerInterval, Interval, Snapshot, StatsError
 from glasshub_stats.table import count, duration, printable
 
-from .stats import SegmentWriter
+from .segment import SegmentWriter
 
 logger = logging.getLogger(__name__)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Writing the segment: the other half of `glasshub_stats`, which defines it.
+"""Counting: what each thread writes into its slots of the segment (`segment.py`), which `glasshub_stats` defines.
 
 A metric costs its writer one 8-byte store, without a lock: every slot belongs to one thread, named in each
 class below. Stores go through a memoryview of unsigned 8-byte items, which never shows a reader half a number
@@ -8,31 +8,20 @@ class below. Stores go through a memoryview of unsigned 8-byte items, which neve
 
 from __future__ import annotations
 
-import contextlib
 import enum
-import fcntl
-import grp
-import mmap
-import os
-import secrets
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 
-from glasshub_stats import layout, schema
+from glasshub_stats import layout
 from glasshub_stats.histogram import PRECISION_BITS, UNIT_SHIFT, bucket_of
-from glasshub_stats.snapshot import PHASES
-
-from .errors import HubRunningError, StatsDirectoryError
 
 
-def _slots_of(section: str) -> dict[str, int]:
+def slots_of(section: str) -> dict[str, int]:
+    """Where each metric stands in a row of that section, counted in slots."""
     sections, _ = layout.plan(1, 1)
     return {name: field.offset // layout.SLOT for name, field in sections[section].fields.items()}
 
 
-_WORKER = _slots_of("worker")
+_WORKER = slots_of("worker")
 _PROCESSED, _FAILED, _INVALID = _WORKER["processed"], _WORKER["failed"], _WORKER["invalid"]
 _DUPLICATES = _WORKER["duplicates"]
 _DISCARDED, _PARKED, _RETRIED = _WORKER["discarded"], _WORKER["parked"], _WORKER["retried"]
@@ -40,6 +29,7 @@ _DEQUEUED, _STARTED, _HEAD = _WORKER["dequeued"], _WORKER["started_ns"], _WORKER
 _WAIT_NS, _PROCESSING_NS = _WORKER["wait_ns"], _WORKER["processing_ns"]
 _LAST_SUCCESS, _LAST_FAILURE = _WORKER["last_success_ns"], _WORKER["last_failure_ns"]
 _LAST_REFUSAL = _WORKER["last_refusal_ns"]
+_MESSAGE = _WORKER["message"]
 _WAIT, _PROCESSING = _WORKER["wait"], _WORKER["processing"]
 
 # Buckets of durations, by units, looked up instead of computed. Seven octaves up they are cut in the same way:
@@ -50,12 +40,12 @@ _TABLED_TWICE = _TABLED << _OCTAVES
 _FURTHER = _OCTAVES << PRECISION_BITS
 _BUCKET_OF_UNITS = tuple(bucket_of(units << UNIT_SHIFT) for units in range(_TABLED))
 
-_CONSUMER = _slots_of("consumer")
+_CONSUMER = slots_of("consumer")
 _BLOCKED, _BLOCKING = _CONSUMER["blocked_ns"], _CONSUMER["blocking_ns"]
 _ENQUEUED, _WATERMARK, _PUT_HEAD = _CONSUMER["enqueued"], _CONSUMER["watermark"], _CONSUMER["put_head_ns"]
 
-_HUB = _slots_of("hub")
-_PRODUCER = _slots_of("producer")
+_HUB = slots_of("hub")
+_PRODUCER = slots_of("producer")
 
 # A frequency of more seconds than this, a hundred years, would not fit into its slot some day.
 _LONGEST = 100 * 365 * 86400.0
@@ -72,6 +62,10 @@ class Outcome(enum.Enum):
     PARKED = "parked"
     RETRIED = "retried"
 
+
+_INTERRUPTED = _WORKER["interrupted"]
+# All that an attempt at a message may end in.
+_ENDED = (_PROCESSED, _FAILED, _INVALID, _DUPLICATES, _DISCARDED, _PARKED, _RETRIED, _INTERRUPTED)
 
 # Looked up once: an attribute of an Enum class costs as much as three slots.
 _PROCESSED_OUTCOME = Outcome.PROCESSED
@@ -96,12 +90,18 @@ class WorkerSlots:
 
     def __init__(self, slots: memoryview) -> None:
         self._slots = slots
-        self._dequeued = self._processed = self._wait_ns = self._processing_ns = self._started_ns = 0
+        # Not from 0, where a worker process takes the place of one that has died.
+        self._dequeued, self._processed = slots[_DEQUEUED], slots[_PROCESSED]
+        self._wait_ns, self._processing_ns, self._started_ns = slots[_WAIT_NS], slots[_PROCESSING_NS], slots[_STARTED]
 
     @property
     def dequeued(self) -> int:
         """Messages taken so far. Threads: any."""
         return self._dequeued
+
+    def at(self, number: int) -> None:
+        """Note which message the worker is at, by the number that it has in this worker process."""
+        self._slots[_MESSAGE] = number
 
     def began(self, received_ns: int, now_ns: int, head_ns: int) -> None:
         """Count a message taken from the queue, see `turned`."""
@@ -179,6 +179,10 @@ class ConsumerSlots:
         """Count messages that are put again to be tried once more; before they are put."""
         self._slots[_CONSUMER["requeued"]] += count
 
+    def restored(self, count: int) -> None:
+        """Count messages that a hub before this one has left in the spool."""
+        self._slots[_CONSUMER["restored"]] = count
+
     def put(self, depth: int, first_ns: int) -> None:
         """Note what the queue looks like after a put.
 
@@ -202,6 +206,12 @@ class ConsumerSlots:
         self._blocked_ns = self._slots[_BLOCKED]
 
 
+def unseen_slots() -> ConsumerSlots:
+    """Slots that nobody reads."""
+    sections, _ = layout.plan(1, 1)
+    return ConsumerSlots(memoryview(bytearray(sections["consumer"].row_size)).cast("Q"))
+
+
 class DropSlots:
     """What is counted of messages that are thrown away. Threads: whoever holds the lock of the hub's `Overflow`."""
 
@@ -210,7 +220,7 @@ class DropSlots:
     def __init__(self, slots: memoryview) -> None:
         self._slots = slots
         #: Messages counted so far.
-        self.total = 0
+        self.total = slots[_CONSUMER["dropped"]]
 
     def dropped(self, count: int, head_ns: int) -> None:
         """Count messages; after they are out of the queue, so that none counts as taken before.
@@ -247,6 +257,108 @@ class InjectionSlots(ConsumerSlots):
         self._slots[_CONSUMER["withdrawn"]] += count
 
 
+class Books:
+    """What has been counted of one consumer so far, by whomever, in whatever process. Threads: any."""
+
+    __slots__ = ("_consumer", "_workers")
+
+    def __init__(self, consumer: memoryview, workers: Sequence[memoryview]) -> None:
+        self._consumer = consumer
+        self._workers = workers
+
+    @property
+    def taken(self) -> int:
+        """Messages that have left the queue through a worker, or because the consumer took them itself."""
+        return sum([worker[_DEQUEUED] for worker in self._workers]) + self._consumer[_CONSUMER["withdrawn"]]
+
+    @property
+    def finished(self) -> int:
+        """Attempts at messages that have ended."""
+        return sum([worker[count] for worker in self._workers for count in _ENDED])
+
+    @property
+    def processing_ns(self) -> int:
+        """Time that finished messages took, all together."""
+        return sum([worker[_PROCESSING_NS] for worker in self._workers])
+
+    @property
+    def backlog(self) -> int:
+        """Messages that wait; as in `glasshub_stats.schema`."""
+        put = sum([self._consumer[_CONSUMER[count]] for count in ("enqueued", "injected", "requeued", "repeated")])
+        put += sum([worker[_INTERRUPTED] for worker in self._workers])
+        return max(put - self.taken - self._consumer[_CONSUMER["dropped"]], 0)
+
+    def at_hand(self) -> list[tuple[WorkerBooks, int]]:
+        """Each worker that is at a message, and the number of that message."""
+        found = [(WorkerBooks(worker), worker[_WORKER["message"]]) for worker in self._workers]
+        return [(worker, number) for worker, number in found if worker.is_busy]
+
+    @property
+    def retried(self) -> int:
+        """Attempts after which the message is to be tried again later."""
+        return sum([worker[_RETRIED] for worker in self._workers])
+
+    def repeated(self, count: int) -> None:
+        """Count messages that come again although they were finished. Threads: one at a time, of a dead process."""
+        self._consumer[_CONSUMER["repeated"]] += count
+
+    def recalled(self, count: int) -> None:
+        """Count those of them that were not finished, but to be tried again later. Threads: as `repeated`."""
+        self._consumer[_CONSUMER["recalled"]] += count
+
+    def initialized(self, is_initialized: bool) -> None:
+        """Show whether the consumer could be built in the process that has come up. Threads: as `repeated`."""
+        self._consumer[_CONSUMER["initialized"]] = is_initialized
+
+
+class WorkerBooks:
+    """What one worker has counted. Threads: those that read, any; those that count, one at a time, of a dead worker."""
+
+    __slots__ = ("_slots",)
+
+    def __init__(self, slots: memoryview) -> None:
+        self._slots = slots
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it is at a message, or was when it died."""
+        ended: int = sum([self._slots[count] for count in _ENDED])
+        return self._slots[_DEQUEUED] > ended
+
+    @property
+    def started_ns(self) -> int:
+        """When it began the message that it began last."""
+        return self._slots[_STARTED]
+
+    def interrupted(self) -> None:
+        """Count the message that it died of, or with, as one that comes again."""
+        self._slots[_INTERRUPTED] += 1
+
+    def failed(self, now_ns: int) -> None:
+        """Count that message as failed."""
+        self._slots[_FAILED] += 1
+        self._slots[_LAST_FAILURE] = now_ns
+
+    def parked(self, now_ns: int) -> None:
+        """Count that message as parked."""
+        self._slots[_PARKED] += 1
+        self._slots[_LAST_FAILURE] = now_ns
+
+
+class SentSlots(ConsumerSlots):
+    """What is counted of a consumer's queue in its worker process. Threads: the one that receives from the hub."""
+
+    __slots__ = ()
+
+    def enqueued(self, count: int) -> None:
+        """Nothing: the enqueuer has counted them."""
+
+    def put(self, depth: int, first_ns: int) -> None:
+        """See `ConsumerSlots.put`; of the part of the queue that is in this process."""
+        if first_ns:
+            self._slots[_CONSUMER["sent_head_ns"]] = first_ns
+
+
 class FetchSlots:
     """What is told of fetching the backlog that came before the start. Threads: the one that fetches only."""
 
@@ -274,6 +386,12 @@ class FetchSlots:
     def ended(self) -> None:
         """Show that fetching is over."""
         self._slots[_CONSUMER["fetching"]] = 0
+
+    def died(self) -> None:
+        """Count a fetch that went on in a process that has died as one that failed."""
+        if self._slots[_CONSUMER["fetching"]]:
+            self.failed()
+            self.ended()
 
 
 class EnqueuerSlots:
@@ -322,6 +440,18 @@ class EnqueuerSlots:
         """Count messages that were fetched to fill gaps, and those that both the fetch and the bus brought."""
         self._slots[_HUB["backfilled"]] += messages
         self._slots[_HUB["backfill_duplicates"]] += duplicates
+
+    def spool(self, *, size: int, messages: int, errors: int) -> None:
+        """Publish the state of the spool; `errors` is a total."""
+        slots = self._slots
+        slots[_HUB["spool"]] = 1
+        slots[_HUB["spool_bytes"]] = size
+        slots[_HUB["spool_messages"]] = messages
+        slots[_HUB["spool_errors"]] = errors
+
+    def spool_blocking(self, since_ns: int) -> None:
+        """Show since when the enqueuer has been waiting for room in the spool; 0 if it does not."""
+        self._slots[_HUB["spool_blocking_ns"]] = since_ns
 
     def beat(self, now_ns: int) -> None:
         """Show that the enqueuer goes round its loop."""
@@ -386,6 +516,23 @@ class HubQueueSlots:
         self._slots[_HUB["queue_dropped"]] += 1
 
 
+class SupervisorSlots:
+    """What is counted of the worker processes. Threads: main thread only."""
+
+    __slots__ = ("_slots",)
+
+    def __init__(self, slots: memoryview) -> None:
+        self._slots = slots
+
+    def running(self, processes: int) -> None:
+        """Publish how many worker processes are up."""
+        self._slots[_HUB["worker_processes"]] = processes
+
+    def restarted(self) -> None:
+        """Count a worker process that was started in the place of another."""
+        self._slots[_HUB["worker_restarts"]] += 1
+
+
 class ProducerSlots:
     """What one producer's thread tells of its polls. Threads: that thread only.
 
@@ -422,259 +569,11 @@ class ProducerSlots:
             slots[_PRODUCER["failures"]] += 1
         slots[_PRODUCER["started_ns"]] = 0
 
+    def died(self, now_ns: int) -> None:
+        """Count a poll that was running in a process that has died as one that failed."""
+        if self._slots[_PRODUCER["started_ns"]]:
+            self.ended(now_ns, succeeded=False)
+
     def frequency(self, seconds: float) -> None:
         """Publish the time from the end of one poll to the beginning of the next; 0 when there is none between them."""
         self._slots[_PRODUCER["frequency_ns"]] = int(min(max(0.0, seconds), _LONGEST) * 1e9)
-
-
-@dataclass(frozen=True)
-class ConsumerRow:
-    """What the segment says of a consumer from the start: its name, its workers, whether it was built, and the seconds
-    that it may take for one message."""
-
-    name: str
-    workers: int
-    initialized: bool
-    max_processing: float = 0.0
-
-
-@dataclass(frozen=True)
-class ProducerRow:
-    """What the segment says of a producer from the start: its name, whether it was built, seconds between polls."""
-
-    name: str
-    initialized: bool
-    frequency: float = 0.0
-
-
-class SegmentWriter:
-    """The segment of a running hub.
-
-    Made under a temporary name and renamed when it is whole, so that no reader ever sees half of one; its lock is
-    held until `close`, or until the process dies.
-
-    Attributes:
-        path: Where it stands.
-        enqueuer: The hub's slots that the enqueuer writes.
-        backfill: The hub's slots that are written by whoever fetches what was published in gaps of the bus.
-        dispatcher: The hub's slots that the dispatcher of shape `shared` writes.
-        hub_queue: The hub's slots that others write who put into the queue of shape `shared`.
-        consumers: The enqueuer's slots of each consumer.
-        injections: The slots of each consumer that others write who put into its queue.
-        drops: The slots of each consumer that are written by whoever drops its messages.
-        fetches: The slots of each consumer that its fetcher writes.
-        workers: The slots of each consumer's workers.
-        producers: The slots of each producer.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        consumers: Sequence[ConsumerRow],
-        *,
-        producers: Sequence[ProducerRow] = (),
-        name: str,
-        version: str,
-        shape: str,
-        source: str,
-        mode: int = 0o640,
-        group: str = "",
-    ) -> None:
-        """Make the segment and put it in place of an older one; the caller has `claimed` the name.
-
-        Raises:
-            StatsDirectoryError: The directory refuses, is full, or the group does not exist.
-        """
-        self.path = path
-        sections, size = layout.plan(sum(c.workers for c in consumers), len(consumers), len(producers))
-        # One name, so that what a hub leaves that was killed here is gone with the next start (see `claimed`).
-        temporary = path.with_name(f".{path.name}.new")
-        with _explained(path.parent):
-            temporary.unlink(missing_ok=True)
-            self._file = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            try:
-                # Reserves the blocks: on a full tmpfs a store into a sparse file kills the hub with SIGBUS.
-                os.posix_fallocate(self._file, 0, size)
-                self._map = mmap.mmap(self._file, size)
-                self._slots = memoryview(self._map).cast("Q")
-                rows = {part: _rows(self._slots, section) for part, section in sections.items()}
-                self._add_hub(next(rows["hub"]), name=name, version=version, shape=shape, source=source)
-                self._add_consumers(consumers, rows["consumer"], rows["worker"])
-                self._add_producers(producers, rows["producer"])
-                self._finish(sections)
-                set_access(self._file, mode=mode, group=group)
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                os.rename(temporary, path)
-            except BaseException:
-                os.close(self._file)
-                os.unlink(temporary)
-                raise
-
-    def beat(self) -> None:
-        """Show that the hub's main thread goes round its loop, and publish how the clocks stand to each other.
-
-        Threads: main thread only.
-        """
-        slots, now_ns = self._slots, time.monotonic_ns()
-        slots[layout.BOOTTIME_OFFSET // layout.SLOT] = max(time.clock_gettime_ns(time.CLOCK_BOOTTIME) - now_ns, 0)
-        slots[layout.REALTIME_OFFSET // layout.SLOT] = max(time.time_ns() - now_ns, 0)
-        slots[layout.HEARTBEAT_OFFSET // layout.SLOT] = now_ns
-
-    @property
-    def enqueuer_heartbeat_ns(self) -> int:
-        """When the enqueuer last went round its loop, on the monotonic clock; 0 before the first time. Threads: any."""
-        return self._hub[_HUB["enqueuer_heartbeat_ns"]]
-
-    def phase(self, phase: str) -> None:
-        """Publish what the hub is doing, one of `glasshub_stats.snapshot.PHASES`. Threads: main thread only."""
-        self._hub[_HUB["phase"]] = PHASES.index(phase)
-
-    def close(self) -> None:
-        """Give the lock up. The file stays, with the last figures; the mapping goes with the process.
-
-        Threads: main thread only. A worker that still runs may go on counting: nobody takes its slots away.
-        """
-        fcntl.flock(self._file, fcntl.LOCK_UN)  # closing is not enough: the mapping holds a copy of the descriptor
-        os.close(self._file)
-
-    def _add_hub(self, row: memoryview, *, name: str, version: str, shape: str, source: str) -> None:
-        self._hub = row
-        for field, value in (("name", name), ("version", version), ("shape", shape), ("source", source)):
-            _store_text(row, _HUB[field], value)
-        self.enqueuer = EnqueuerSlots(row)
-        self.backfill = BackfillSlots(row)
-        self.dispatcher = DispatcherSlots(row)
-        self.hub_queue = HubQueueSlots(row)
-
-    def _add_consumers(
-        self, consumers: Sequence[ConsumerRow], rows: Iterator[memoryview], worker_rows: Iterator[memoryview]
-    ) -> None:
-        self.consumers: list[ConsumerSlots] = []
-        self.injections: list[InjectionSlots] = []
-        self.drops: list[DropSlots] = []
-        self.fetches: list[FetchSlots] = []
-        self.workers: list[list[WorkerSlots]] = []
-        for index, (consumer, row) in enumerate(zip(consumers, rows)):
-            _store_text(row, _CONSUMER["name"], consumer.name)
-            row[_CONSUMER["workers"]] = consumer.workers
-            row[_CONSUMER["initialized"]] = consumer.initialized
-            row[_CONSUMER["max_processing_ns"]] = int(consumer.max_processing * 1e9)
-            self.consumers.append(ConsumerSlots(row))
-            self.injections.append(InjectionSlots(row))
-            self.drops.append(DropSlots(row))
-            self.fetches.append(FetchSlots(row))
-            workers = [next(worker_rows) for _ in range(consumer.workers)]
-            for worker in workers:
-                worker[_WORKER["consumer"]] = index
-            self.workers.append([WorkerSlots(worker) for worker in workers])
-
-    def _add_producers(self, producers: Sequence[ProducerRow], rows: Iterator[memoryview]) -> None:
-        self.producers: list[ProducerSlots] = []
-        for producer, row in zip(producers, rows):
-            _store_text(row, _PRODUCER["name"], producer.name)
-            row[_PRODUCER["initialized"]] = producer.initialized
-            slots = ProducerSlots(row)
-            slots.frequency(producer.frequency)
-            self.producers.append(slots)
-
-    def _finish(self, sections: dict[str, layout.Section]) -> None:
-        prefix = layout.pack_header(
-            sections,
-            pid=os.getpid(),
-            pid_start=_start_of_this_process(),
-            boot_id=_boot_id(),
-            generation=secrets.randbits(63),
-            created_ns=time.monotonic_ns(),
-        ).ljust(layout.HEADER_SIZE, b"\0") + layout.pack_tables(sections)
-        self._map[: len(prefix)] = prefix
-        self.beat()
-
-
-@contextlib.contextmanager
-def claimed(directory: Path, name: str) -> Iterator[None]:
-    """Be the only hub of this name in this directory, for as long as the context lasts.
-
-    Raises:
-        HubRunningError: Another process is.
-        StatsDirectoryError: The directory refuses.
-    """
-    path = directory / f"{name}.lock"
-    with _explained(directory):
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pid = os.pread(lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
-            raise HubRunningError(
-                f"a hub named {name!r} already runs here (pid {pid}, lock {path}): "
-                f"stop it, or give this one another name with --name"
-            ) from None
-        with _explained(directory):
-            os.truncate(lock, 0)
-            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-        yield
-    finally:
-        os.close(lock)
-
-
-def set_access(target: int | Path, *, mode: int, group: str) -> None:
-    """Give a file its mode and, where one is named, its group.
-
-    Raises:
-        StatsDirectoryError: The group does not exist, or we may not give files to it.
-    """
-    if group:
-        try:
-            os.chown(target, -1, grp.getgrnam(group).gr_gid)
-        except KeyError:
-            raise StatsDirectoryError(
-                f"[stats] group: there is no group {group!r} on this host: create it, or set another one"
-            ) from None
-        except PermissionError:
-            raise StatsDirectoryError(
-                f"[stats] group: this user may not give files to group {group!r}: "
-                f"add the hub's user to it, or leave the setting empty and set a mode"
-            ) from None
-    os.chmod(target, mode)
-
-
-@contextlib.contextmanager
-def _explained(directory: Path) -> Iterator[None]:
-    """Turn what the system says of a file in the stats directory into a sentence for the operator."""
-    try:
-        yield
-    except OSError as error:
-        raise StatsDirectoryError(
-            f"cannot make the stats files in {directory}: {error.strerror}: "
-            f"make it a directory that this user may write to, or choose another one with --stats-dir"
-        ) from error
-
-
-def _rows(slots: memoryview, section: layout.Section) -> Iterator[memoryview]:
-    first, size = section.offset // layout.SLOT, section.row_size // layout.SLOT
-    for row in range(section.rows):
-        yield slots[first + row * size : first + (row + 1) * size]
-
-
-def _store_text(row: memoryview, slot: int, text: str) -> None:
-    raw = text.encode("utf-8")[: schema.TEXT_BYTES].decode("utf-8", "ignore").encode("utf-8")
-    size = schema.TEXT_BYTES // layout.SLOT
-    row[slot : slot + size] = memoryview(raw.ljust(schema.TEXT_BYTES, b"\0")).cast("Q")
-
-
-def _boot_id() -> bytes:
-    try:
-        text = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
-    except OSError:
-        return bytes(16)
-    return bytes.fromhex(text.strip().replace("-", ""))
-
-
-def _start_of_this_process() -> int:
-    """Clock ticks after boot, field 22 of /proc/self/stat (proc(5)); 0 where there is no /proc."""
-    try:
-        stat = Path("/proc/self/stat").read_text(encoding="utf-8")
-    except OSError:
-        return 0
-    return int(stat.rpartition(")")[2].split()[19])

@@ -37,7 +37,7 @@ from glasshub_stats.render import as_json, as_openmetrics
 
 from .errors import StatsDirectoryError
 from .logs import Repeats, held_back
-from .stats import set_access
+from .segment import set_access
 
 logger = logging.getLogger(__name__)
 

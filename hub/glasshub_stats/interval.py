@@ -93,7 +93,7 @@ class ConsumerInterval(object):
         _subtract(self, newer, older, _CONSUMER_COUNTERS)
         self.finished = sum([getattr(self, name) for name in schema.FINISHED])
         self.attempts = self.finished + self.retried
-        self.enqueue_rate = _rate(self.enqueued + self.requeued + self.repeated, seconds)
+        self.enqueue_rate = _rate(self.enqueued + self.requeued + self.repeated + self.interrupted, seconds)
         self.dequeue_rate = _rate(self.dequeued + self.dropped + self.withdrawn, seconds)
         self.processing_rate = _rate(self.finished, seconds)
         available = seconds * newer.workers

@@ -89,7 +89,7 @@ WORKER_FIELDS = (
         COUNTER,
         "messages",
         SUPERVISOR,
-        "Attempts that ended with the death of the worker's process; the message is tried again.",
+        "Attempts that ended with the death of the worker's process; the message is back in the queue.",
     ),
     Metric("dequeued", COUNTER, "messages", WORKER, "Messages that a worker has taken from the consumer's queue."),
     Metric("wait_ns", COUNTER, "nanoseconds", WORKER, "Sum of the waits of all dequeued messages."),
@@ -111,6 +111,13 @@ WORKER_FIELDS = (
         "nanoseconds",
         WORKER,
         "When the message was received that stood first in the queue after the worker's latest dequeue; 0 if none did.",
+    ),
+    Metric(
+        "message",
+        GAUGE,
+        "number",
+        WORKER,
+        "Shape `processes`: the number, in its worker process, of the message that the worker began last.",
     ),
     Metric("consumer", GAUGE, "row", HUB, "The row of this worker's consumer, counted from 0."),
     Metric(
@@ -164,7 +171,7 @@ CONSUMER_FIELDS = (
         COUNTER,
         "messages",
         ENQUEUER,
-        "Times that a message was put into the queue again, after it was `retried` or `interrupted`.",
+        "Times that a message was put into the queue again, after it was `retried`.",
     ),
     Metric(
         "repeated",
@@ -173,6 +180,20 @@ CONSUMER_FIELDS = (
         SUPERVISOR,
         "Messages put into the queue again although they had been finished: the process of their worker died before "
         "the hub knew.",
+    ),
+    Metric(
+        "recalled",
+        COUNTER,
+        "messages",
+        SUPERVISOR,
+        "How many of `repeated` had not been finished, but were `retried`, and did not have to wait for their time.",
+    ),
+    Metric(
+        "restored",
+        COUNTER,
+        "messages",
+        ENQUEUER,
+        "How many of `enqueued` a hub before this one has left in the spool.",
     ),
     Metric(
         "withdrawn",
@@ -186,7 +207,8 @@ CONSUMER_FIELDS = (
         COUNTER,
         "messages",
         OVERFLOW,
-        "Messages of `enqueued` thrown away because the queue had no room, or the hub no memory.",
+        "Messages of `enqueued` thrown away because the queue had no room, the hub no memory, or the disk did not take "
+        "them, or gave them back damaged (then they are parked in the spool).",
     ),
     Metric(
         "watermark",
@@ -225,6 +247,13 @@ CONSUMER_FIELDS = (
         "nanoseconds",
         ENQUEUER,
         "When the enqueuer began to wait for room in the queue; 0 while it does not.",
+    ),
+    Metric(
+        "sent_head_ns",
+        TIMESTAMP,
+        "nanoseconds",
+        WORKER,
+        "Shape `processes`: when the message was received that last came into the empty queue of the worker process.",
     ),
     Metric("fetching", GAUGE, "boolean", FETCHER, "1 while the backlog that came before the start is being fetched."),
     Metric(
@@ -323,6 +352,14 @@ HUB_FIELDS = (
     ),
     Metric("unrouted", COUNTER, "messages", ENQUEUER, "Messages whose topic no consumer subscribes to."),
     Metric("source_errors", COUNTER, "errors", ENQUEUER, "Times that receiving failed and was tried again."),
+    Metric("worker_processes", GAUGE, "processes", HUB, "Shape `processes`: worker processes that are up."),
+    Metric(
+        "worker_restarts",
+        COUNTER,
+        "processes",
+        HUB,
+        "Shape `processes`: worker processes that took the place of one that had died.",
+    ),
     Metric("endpoints", GAUGE, "endpoints", ENQUEUER, "Endpoints that the source is configured with."),
     Metric("connected", GAUGE, "endpoints", ENQUEUER, "Endpoints that the source is connected to now."),
     Metric("disconnects", COUNTER, "events", ENQUEUER, "Times that the source lost an endpoint."),
@@ -375,6 +412,29 @@ HUB_FIELDS = (
     ),
     Metric("backfill_errors", COUNTER, "errors", FETCHER, "Times that such a fetch failed."),
     Metric("backfilling", GAUGE, "boolean", FETCHER, "1 while such a fetch is under way."),
+    Metric("spool", GAUGE, "boolean", ENQUEUER, "1 when the backlog is on disk, in a spool."),
+    Metric(
+        "spool_messages",
+        GAUGE,
+        "messages",
+        ENQUEUER,
+        "Messages in the spool, each once: those behind the first one that some consumer has not finished.",
+    ),
+    Metric("spool_bytes", GAUGE, "bytes", ENQUEUER, "What is in use of the spool's file."),
+    Metric(
+        "spool_errors",
+        COUNTER,
+        "errors",
+        ENQUEUER,
+        "Times that the disk did not do what the spool wanted, because it was full or failed, and was tried again.",
+    ),
+    Metric(
+        "spool_blocking_ns",
+        TIMESTAMP,
+        "nanoseconds",
+        ENQUEUER,
+        "When the enqueuer began to wait for room in the spool; 0 while it does not.",
+    ),
     Metric(
         "enqueuer_heartbeat_ns",
         TIMESTAMP,
@@ -409,13 +469,20 @@ HUB_DERIVED = (
     Metric("gap_since", GAUGE, "unix time", READER, "When the possible gap began that closed last; 0 for none."),
     Metric("gap_until", GAUGE, "unix time", READER, "When a possible gap closed last; 0 for never."),
     Metric(
+        "spool_blocking_age",
+        GAUGE,
+        "seconds",
+        READER,
+        "How long the enqueuer has been waiting for room in the spool by now; 0 while it does not.",
+    ),
+    Metric(
         "backlog",
         GAUGE,
         "messages",
         READER,
         "Entries waiting in the hub's work queues: of its one queue in shape `shared` (queue_enqueued - "
-        "queue_dequeued - queue_dropped), else the sum over its consumers, where a message that waits for three "
-        "consumers counts three times.",
+        "queue_dequeued - queue_dropped), else, and wherever there is a spool, the sum over its consumers, where a "
+        "message that waits for three consumers counts three times.",
     ),
 )
 
@@ -426,7 +493,7 @@ CONSUMER_DERIVED = (
         GAUGE,
         "messages",
         READER,
-        "Messages waiting: enqueued + requeued + repeated - dequeued - dropped - withdrawn, of one snapshot, never "
+        "Messages waiting: enqueued + requeued + repeated + interrupted - dequeued - dropped - withdrawn, never "
         "below 0. Messages being processed are not in it, nor delayed ones.",
     ),
     Metric(
@@ -442,7 +509,7 @@ CONSUMER_DERIVED = (
         GAUGE,
         "messages",
         READER,
-        "Messages that wait for the time at which they are tried again: retried + interrupted - requeued.",
+        "Messages that wait for the time at which they are tried again: retried - requeued - recalled.",
     ),
     Metric(
         "max_processing",
@@ -532,7 +599,11 @@ PRODUCER_DERIVED = (
 #: What an interval (the difference of two snapshots) derives for each consumer.
 INTERVAL_DERIVED = (
     Metric(
-        "enqueue_rate", GAUGE, "messages/second", READER, "enqueued + requeued + repeated, per second of the interval."
+        "enqueue_rate",
+        GAUGE,
+        "messages/second",
+        READER,
+        "enqueued + requeued + repeated + interrupted, per second of the interval.",
     ),
     Metric(
         "dequeue_rate", GAUGE, "messages/second", READER, "dequeued + dropped + withdrawn, per second of the interval."
@@ -574,4 +645,4 @@ def attributes(stored, derived):
     # type: (Tuple[Metric, ...], Tuple[Metric, ...]) -> Tuple[Metric, ...]
     """The metrics of a part that a reader is shown: no texts and raw timestamps."""
     shown = (COUNTER, GAUGE, HISTOGRAM)
-    return tuple(m for m in stored + derived if m.kind in shown and m.unit not in ("row", "nanoseconds"))
+    return tuple(m for m in stored + derived if m.kind in shown and m.unit not in ("row", "number", "nanoseconds"))

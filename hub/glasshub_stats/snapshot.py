@@ -184,6 +184,7 @@ class HubStats(object):
         self.enqueuer_age = clocks.since(max(self.enqueuer_heartbeat_ns, header.created_ns))
         self.lost_since = clocks.unix_time(self.lost_ns)
         self.lost_age = clocks.since(self.lost_ns) if self.lost_ns else 0.0
+        self.spool_blocking_age = clocks.since(self.spool_blocking_ns) if self.spool_blocking_ns else 0.0
         self.gap_seconds = self.gap_ns / 1e9
         self.gap_since = clocks.unix_time(self.gap_since_ns)
         self.gap_until = clocks.unix_time(self.gap_until_ns)
@@ -193,7 +194,7 @@ class HubStats(object):
     def backlog(self):
         # type: () -> int
         """Entries waiting in the hub's work queues."""
-        if self.shape == "shared":
+        if self.shape == "shared" and not self.spool:
             return max(self.queue_enqueued - self.queue_dequeued - self.queue_dropped, 0)
         return sum(consumer.backlog for consumer in self._consumers)
 
@@ -235,7 +236,7 @@ class ConsumerStats(object):
     def backlog(self):
         # type: () -> int
         """Messages waiting."""
-        put = self.enqueued + self.requeued + self.repeated
+        put = self.enqueued + self.requeued + self.repeated + self.interrupted
         return max(put - self.dequeued - self.dropped - self.withdrawn, 0)
 
     @property
@@ -248,13 +249,13 @@ class ConsumerStats(object):
     def delayed(self):
         # type: () -> int
         """Messages that wait for the time at which they are tried again."""
-        return max(self.retried + self.interrupted - self.requeued, 0)
+        return max(self.retried - self.requeued - self.recalled, 0)
 
     @property
     def oldest_age(self):
         # type: () -> float
         """Age of the oldest waiting message in seconds; 0 when none waits."""
-        head_ns = max(self.head_ns, self.put_head_ns, self.injected_head_ns, self.drop_head_ns)
+        head_ns = max(self.head_ns, self.put_head_ns, self.injected_head_ns, self.drop_head_ns, self.sent_head_ns)
         return self._clocks.since(head_ns) if self.backlog and head_ns else 0.0
 
     @property

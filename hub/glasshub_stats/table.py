@@ -17,7 +17,7 @@ if MYPY:
     from typing import Iterator, List, Optional, Sequence, Tuple
 
     from .interval import Interval
-    from .snapshot import ConsumerStats, ProducerStats, Snapshot
+    from .snapshot import ConsumerStats, HubStats, ProducerStats, Snapshot
 
     Mark = Tuple[str, int]
 
@@ -251,6 +251,8 @@ def _attention(snapshot):
         yield "the hub is stuck: no heartbeat of its main thread for %s, of its enqueuer for %s" % silent
     elif hub.connected < hub.endpoints:
         yield "the source is connected to %d of its %d endpoints%s" % (hub.connected, hub.endpoints, _lost(snapshot))
+    if hub.spool_blocking_age:
+        yield "the disk of the spool refuses: nobody has got a new message for %s" % duration(hub.spool_blocking_age)
     if hub.gaps:
         ended = duration(max(snapshot.time - hub.gap_until, 0))
         gaps = (count(hub.gaps), duration(hub.gap_seconds), ended)
@@ -258,12 +260,23 @@ def _attention(snapshot):
         if hub.backfilled or hub.backfill_missed or hub.backfill_errors:
             filled = (count(hub.backfilled), count(hub.backfill_missed), count(hub.backfill_errors))
             yield "of these gaps %s messages were fetched, up to %s missed, %s fetches failed" % filled
+    for what in _of_processes(hub, status == "running"):
+        yield what
     for consumer in snapshot.consumers:
         for what in _of_consumer(consumer, snapshot.is_locked):
             yield "%s %s" % (_short(consumer.name, 40), what)
     for producer in snapshot.producers:
         for what in _of_producer(producer, snapshot.is_locked):
             yield "%s %s" % (_short(producer.name, 40), what)
+
+
+def _of_processes(hub, is_running):
+    # type: (HubStats, bool) -> Iterator[str]
+    if is_running and hub.shape == "processes" and not hub.worker_processes:
+        yield "no worker process is up, and messages wait: see the hub's log"
+    if hub.worker_restarts:
+        restarts = count(hub.worker_restarts)
+        yield "worker processes have died and were started anew: %s times, see the hub's log" % restarts
 
 
 def _lost(snapshot):
@@ -290,6 +303,9 @@ def _of_consumer(consumer, is_alive):
         yield "has %s messages waiting to be tried again" % count(consumer.delayed)
     if consumer.parked:
         yield "has given up %s messages, which are parked: see glasshub spool" % count(consumer.parked)
+    if consumer.interrupted or consumer.repeated:
+        again = (count(consumer.interrupted), count(consumer.repeated))
+        yield "has lost its process: %s messages at hand and %s that were finished came again" % again
     if consumer.dropped:
         yield "has lost %s messages for which there was no room" % count(consumer.dropped)
     if is_alive and consumer.fetching:

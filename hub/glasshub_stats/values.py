@@ -55,7 +55,7 @@ _CONSUMER_COUNTERS = tuple(
     if m.kind == schema.COUNTER and m.unit in ("messages", "errors")
 )
 _PRODUCER_COUNTERS = ("runs", "failures")
-_HUB_COUNTERS = ("received", "malformed", "unrouted", "disconnects", "gaps") + tuple(
+_HUB_COUNTERS = ("received", "malformed", "unrouted", "disconnects", "gaps", "spool_errors", "worker_restarts") + tuple(
     m.name for m in schema.HUB_FIELDS if m.kind == schema.COUNTER and m.name.startswith("backfill")
 )
 
@@ -180,7 +180,11 @@ def _of_hub(interval, instance):
     yield Value("glasshub", instance, "gauge", "connected", hub.connected)
     yield Value("glasshub", instance, "gauge", "lost", hub.lost)
     yield Value("glasshub", instance, "gauge", "backfilling", hub.backfilling)
+    yield Value("glasshub", instance, "gauge", "worker_processes", hub.worker_processes)
     yield Value("glasshub", instance, "duration", "lost", hub.lost_age)
+    yield Value("glasshub", instance, "gauge", "spool_messages", hub.spool_messages)
+    yield Value("glasshub", instance, "bytes", "spool", hub.spool_bytes)
+    yield Value("glasshub", instance, "duration", "spool-blocking", hub.spool_blocking_age)
     yield Value("glasshub", instance, "total_time_in_ms", "gaps", _derive(hub.gap_ns // 1000000))
     for name in _HUB_COUNTERS:
         yield Value("glasshub", instance, "operations", name, _derive(getattr(hub, name)))

@@ -18,6 +18,7 @@ if MYPY:
 
 #: Of /usr/share/collectd/types.db.
 TYPES = {
+    "bytes": "GAUGE",
     "duration": "GAUGE",
     "gauge": "GAUGE",
     "latency": "GAUGE",

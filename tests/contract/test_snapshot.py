@@ -133,7 +133,7 @@ class ConsumerTest(_WithSegment):
 
         self.assertEqual((consumer.finished, consumer.in_flight), (9, 1))
 
-    def test_what_is_to_be_tried_again_is_delayed_and_neither_finished_nor_in_flight_nor_waiting(self):
+    def test_what_is_to_be_tried_again_is_delayed_and_what_was_interrupted_waits(self):
         # type: () -> None
         long_ago = monotonic_ns(0) - 100 * SECOND
         self.segment().consumer(0, enqueued=10).worker(
@@ -142,7 +142,7 @@ class ConsumerTest(_WithSegment):
 
         consumer = self.first()
 
-        self.assertEqual((consumer.finished, consumer.in_flight, consumer.backlog, consumer.delayed), (4, 0, 0, 6))
+        self.assertEqual((consumer.finished, consumer.in_flight, consumer.backlog, consumer.delayed), (4, 0, 1, 5))
         self.assertEqual((consumer.current_age, consumer.stuck), (0, 0))
 
     def test_what_comes_again_waits_and_is_not_delayed_any_more(self):

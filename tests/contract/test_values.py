@@ -23,7 +23,7 @@ if MYPY:
     from glasshub_stats import Interval, Snapshot
 
 DERIVES = ("processed", "failed", "invalid", "duplicates", "dequeued", "enqueued", "dropped")
-AFTERCARE = ("discarded", "parked", "retried", "interrupted", "requeued", "repeated")
+AFTERCARE = ("discarded", "parked", "retried", "interrupted", "requeued", "repeated", "recalled")
 PAST_THE_BUS = ("injected", "withdrawn", "fetched", "fetch_missed", "fetch_errors")
 
 
@@ -62,6 +62,8 @@ class DefaultNamingTest(_WithSegment):
         expected = ["gauge-connected", "gauge-up", "queue_length", "uptime"]
         expected += ["operations-" + word for word in ("received", "malformed", "unrouted", "disconnects", "gaps")]
         expected += ["operations-backfill" + word for word in ("ed", "_duplicates", "_missed", "_errors")]
+        expected += ["bytes-spool", "duration-spool-blocking", "gauge-spool_messages", "operations-spool_errors"]
+        expected += ["gauge-worker_processes", "operations-worker_restarts"]
         expected += ["gauge-backfilling", "gauge-lost", "duration-lost", "total_time_in_ms-gaps"]
         self.assertEqual(
             sorted(name for name in found if name.startswith(prefix)), sorted(prefix + name for name in expected)
@@ -73,7 +75,7 @@ class DefaultNamingTest(_WithSegment):
         expected = (
             ["queue_length", "threads", "percent-busy"]
             + ["gauge-" + word for word in ("initialized", "fetching", "delayed", "stuck")]
-            + ["operations-" + word for word in DERIVES + PAST_THE_BUS + AFTERCARE]
+            + ["operations-" + word for word in DERIVES + PAST_THE_BUS + AFTERCARE + ("restored",)]
             + ["latency-%s-%s" % (word, name) for word in ("process", "wait") for name in latencies]
             + ["duration-oldest", "duration-current", "duration-blocking", "duration-catch-up"]
         )
@@ -129,15 +131,38 @@ class DefaultNamingTest(_WithSegment):
 
     def test_what_becomes_of_messages_that_did_not_go_well_can_be_seen(self):
         # type: () -> None
-        segment = self.segment().consumer(0, enqueued=10, requeued=5, repeated=1, max_processing_ns=1)
+        segment = self.segment().consumer(0, enqueued=10, requeued=5, repeated=2, recalled=1, max_processing_ns=1)
         segment.worker(0, dequeued=15, discarded=2, parked=1, retried=7, interrupted=3, started_ns=1)
 
         found = _by_name(values.of_interval(read(segment.path).since(None)))
 
         prefix = "glasshub-fedmsg-hub.A/"
-        self.assertEqual([found[prefix + "operations-" + word] for word in AFTERCARE], [2, 1, 7, 3, 5, 1])
-        self.assertEqual((found[prefix + "gauge-delayed"], found[prefix + "queue_length"]), (5, 1))
+        self.assertEqual([found[prefix + "operations-" + word] for word in AFTERCARE], [2, 1, 7, 3, 5, 2, 1])
+        self.assertEqual((found[prefix + "gauge-delayed"], found[prefix + "queue_length"]), (1, 5))
         self.assertEqual(found[prefix + "gauge-stuck"], 1)
+
+    def test_worker_processes_that_are_up_and_those_that_were_started_anew_can_be_seen(self):
+        # type: () -> None
+        segment = self.segment().hub(worker_processes=2, worker_restarts=3)
+
+        found = _by_name(values.of_interval(read(segment.path).since(None)))
+
+        prefix = "glasshub-fedmsg-hub/"
+        self.assertEqual(found[prefix + "gauge-worker_processes"], 2)
+        self.assertEqual(found[prefix + "operations-worker_restarts"], 3)
+
+    def test_what_the_spool_holds_and_how_long_the_disk_refuses_can_be_seen(self):
+        # type: () -> None
+        segment = self.segment().consumer(0, enqueued=10, restored=8)
+        segment.hub(spool=1, spool_bytes=4096, spool_messages=9, spool_errors=3, spool_blocking_ns=1)
+
+        found = _by_name(values.of_interval(read(segment.path).since(None)))
+
+        prefix = "glasshub-fedmsg-hub/"
+        self.assertEqual((found[prefix + "bytes-spool"], found[prefix + "gauge-spool_messages"]), (4096, 9))
+        self.assertEqual(found[prefix + "operations-spool_errors"], 3)
+        self.assertTrue(found[prefix + "duration-spool-blocking"] > 0)
+        self.assertEqual(found["glasshub-fedmsg-hub.A/operations-restored"], 8)
 
     def test_a_producer_has_every_value_of_the_manual(self):
         # type: () -> None

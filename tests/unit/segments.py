@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from glasshub.stats import ConsumerRow, Outcome, ProducerRow, SegmentWriter
+from glasshub.segment import ConsumerRow, ProducerRow, SegmentWriter
+from glasshub.stats import Outcome
 
 ROWS = (
     ConsumerRow("datanommer", 1, True),
@@ -26,11 +27,10 @@ def live_segment(
     producers: Sequence[ProducerRow] = (),
     name: str = "fedmsg-hub",
     phase: str = "running",
+    shape: str = "threads",
 ) -> Iterator[SegmentWriter]:
     """The segment of a hub that lives for as long as the context lasts."""
-    writer = SegmentWriter(
-        path, consumers, producers=producers, name=name, version="1.2", shape="threads", source="zmq"
-    )
+    writer = SegmentWriter(path, consumers, producers=producers, name=name, version="1.2", shape=shape, source="zmq")
     try:
         writer.phase(phase)
         writer.enqueuer.source(endpoints=2, connected=2, disconnects=0, errors=0)

@@ -20,7 +20,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from glasshub import paths
 from glasshub.cli import stats
 from glasshub.errors import ConfigError
-from glasshub.stats import ProducerRow
+from glasshub.segment import ProducerRow
 from glasshub_stats import read
 
 from .segments import live_segment, work

@@ -13,7 +13,7 @@ from glasshub.compat.moksha import MokshaHub
 from glasshub.compat.producers import build
 from glasshub.config import ConsumerSection
 from glasshub.crew import Crew, Job, Member
-from glasshub.stats import SegmentWriter
+from glasshub.segment import SegmentWriter
 
 from ..fakes import RecordingConsumer
 from . import old_consumers, old_producers

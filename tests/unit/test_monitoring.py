@@ -16,7 +16,7 @@ from glasshub.compat import producers
 from glasshub.compat.moksha import MokshaHub
 from glasshub.compat.monitoring import MonitoringProducer
 from glasshub.consumer import NativeConsumer
-from glasshub.stats import ConsumerRow
+from glasshub.segment import ConsumerRow
 
 from ..fakes import frame
 from ..integration.consumers import Everything

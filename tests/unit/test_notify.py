@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from glasshub.notify import ManagerNotifier, Notifier, Status, Watchdog, from_environment
-from glasshub.stats import ConsumerRow, Outcome, SegmentWriter
+from glasshub.segment import ConsumerRow, SegmentWriter
+from glasshub.stats import Outcome
 
 from ..fakes import FakeClock
 from ..service_manager import ServiceManager, manager_at

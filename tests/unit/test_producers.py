@@ -15,7 +15,7 @@ import pytest
 import glasshub_stats
 from glasshub.compat.moksha import MokshaHub, is_moksha_consumer, is_moksha_producer
 from glasshub.compat.producers import ProducerThread, build, polls, seconds
-from glasshub.stats import ProducerRow, SegmentWriter
+from glasshub.segment import ProducerRow, SegmentWriter
 from glasshub_stats.snapshot import ProducerStats
 
 from ..fakes import PATIENCE, wait_until

@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import glasshub_stats
-from glasshub.stats import Outcome, ProducerRow
+from glasshub.segment import ProducerRow
+from glasshub.stats import Outcome
 from glasshub_stats import (
     SegmentAccessError,
     SegmentFormatError,

@@ -14,7 +14,8 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from glasshub.stats import ConsumerRow, Outcome, ProducerRow, SegmentWriter
+from glasshub.segment import ConsumerRow, ProducerRow, SegmentWriter
+from glasshub.stats import Outcome
 from glasshub_stats import Snapshot, read, schema
 from glasshub_stats.render import as_dict, as_json, as_openmetrics, as_text
 from glasshub_stats.table import count, duration, rate
@@ -416,6 +417,32 @@ def test_table_tells_of_messages_that_come_again_and_of_those_that_were_given_up
     assert "! datanommer has given up 1 messages, which are parked: see glasshub spool" in table
 
 
+def test_table_tells_of_worker_processes_that_died_and_of_what_came_again(path: Path) -> None:
+    with live_segment(path, shape="processes") as writer:
+        writer.supervisor.running(1)
+        for _ in range(3):
+            writer.supervisor.restarted()
+        writer.consumers[0].enqueued(9)
+        slots = writer.workers[0][0]
+        slots.began(1, 1, 0)
+        ((worker, _),) = writer.books[0].at_hand()
+        worker.interrupted()
+        writer.books[0].repeated(4)
+
+        table = as_text(read(str(path)))
+
+    assert "! worker processes have died and were started anew: 3 times, see the hub's log" in table
+    assert "! datanommer has lost its process: 1 messages at hand and 4 that were finished came again" in table
+    assert "no worker process" not in table
+
+
+def test_table_tells_that_no_worker_process_is_up(path: Path) -> None:
+    with live_segment(path, shape="processes"):
+        table = as_text(read(str(path)))
+
+    assert "! no worker process is up, and messages wait: see the hub's log" in table
+
+
 def test_table_tells_of_messages_for_which_there_was_no_room(path: Path) -> None:
     with live_segment(path) as writer:
         writer.consumers[0].enqueued(2000)
@@ -445,6 +472,16 @@ def test_table_tells_of_a_source_that_is_not_connected(path: Path) -> None:
         table = as_text(read(str(path)))
 
     assert "! the source is connected to 1 of its 2 endpoints" in table
+
+
+def test_table_tells_of_a_disk_that_refuses(path: Path) -> None:
+    with live_segment(path) as writer:
+        before = as_text(read(str(path)))
+        writer.enqueuer.spool_blocking(time.monotonic_ns() - 65_000 * MS)
+        table = as_text(read(str(path)))
+
+    assert "the disk of the spool" not in before
+    assert "! the disk of the spool refuses: nobody has got a new message for 1m05s" in table
 
 
 def test_table_tells_of_what_is_lost_and_of_gaps(path: Path) -> None:

@@ -21,7 +21,8 @@ from glasshub.crew import Job, Member
 from glasshub.errors import ConfigError, HubError, MessageError
 from glasshub.message import Message
 from glasshub.roster import MOKSHA_GROUP, NATIVE_GROUP, Roster
-from glasshub.stats import ConsumerRow, Outcome, SegmentWriter
+from glasshub.segment import ConsumerRow, SegmentWriter
+from glasshub.stats import Outcome
 
 from ..fakes import frame
 

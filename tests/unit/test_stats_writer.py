@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 import glasshub_stats
 from glasshub import stats
 from glasshub.errors import HubRunningError, StatsDirectoryError
-from glasshub.stats import ConsumerRow, Outcome, ProducerRow, SegmentWriter, WorkerSlots, claimed
+from glasshub.segment import ConsumerRow, ProducerRow, SegmentWriter, claimed
+from glasshub.stats import Outcome, WorkerSlots
 from glasshub_stats import Snapshot, layout
 from glasshub_stats.histogram import BUCKETS, bucket_of
 from glasshub_stats.snapshot import PHASES
@@ -68,7 +69,7 @@ def another_hub(directory: Path, code: str) -> subprocess.CompletedProcess[str]:
     program = f"""
 import os
 from pathlib import Path
-from glasshub.stats import claimed
+from glasshub.segment import claimed
 import {__name__} as here
 directory = Path({str(directory)!r})
 with claimed(directory, "hub"):

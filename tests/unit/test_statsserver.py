@@ -25,9 +25,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glasshub import stats, statsserver
+from glasshub import segment, statsserver
 from glasshub.errors import StatsDirectoryError
-from glasshub.stats import ConsumerRow
+from glasshub.segment import ConsumerRow
 from glasshub.statsserver import THREAD_NAME, Limits, StatsServer
 from glasshub_stats import read
 from glasshub_stats.render import as_dict
@@ -621,7 +621,7 @@ def test_socket_has_its_mode_and_was_never_more_open(
         modes.append(stat.S_IMODE(target.stat().st_mode))
         original(target, mode=mode, group=group)
 
-    original = stats.set_access
+    original = segment.set_access
     monkeypatch.setattr(statsserver, "set_access", set_access)
     umask = os.umask(0)
     try:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import glasshub_stats
-from glasshub.stats import ConsumerRow, Outcome, SegmentWriter
+from glasshub.segment import ConsumerRow, SegmentWriter
+from glasshub.stats import Outcome
 from glasshub.stuck import StuckWatch
 
 from .segments import live_segment

@@ -25,7 +25,8 @@ from typing import Any
 import pytest
 
 import glasshub_stats
-from glasshub.stats import ConsumerRow, Outcome, ProducerRow, ProducerSlots, SegmentWriter, WorkerSlots
+from glasshub.segment import ConsumerRow, ProducerRow, SegmentWriter
+from glasshub.stats import Outcome, ProducerSlots, WorkerSlots
 from glasshub_stats import ConsumerStats, ProducerStats, Snapshot
 
 from ..fakes import PATIENCE, wait_until
