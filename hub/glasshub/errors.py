@@ -58,5 +58,9 @@ class SpoolFullError(SpoolError):
     """The spool has no room for what was to be written; it goes on when there is some."""
 
 
+class SpoolOversizeError(SpoolFullError):
+    """The spool may not become as large as what was to be written needs it to be: there will never be room."""
+
+
 class SpoolDamagedError(SpoolError):
     """What is in the spool is not what was written. The next start recovers what can be read."""

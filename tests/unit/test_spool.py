@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sqlite3
 import stat
@@ -11,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -94,15 +93,62 @@ def test_a_window_ends_when_it_is_large_but_has_one_message(tmp_path: Path) -> N
     assert windows == [[1, 2], [3], [4, 5]]
 
 
-def test_the_cursor_passes_only_what_is_finished(tmp_path: Path) -> None:
-    """Workers finish in any order; what is behind an unfinished message comes again after a crash."""
+def test_what_is_finished_stays_so_whatever_is_not(tmp_path: Path) -> None:
+    """Workers finish in any order: only what is not finished comes again after a crash, before what never came."""
     with Log(tmp_path, consumers=["a"]) as log:
         put(log, *range(6))
         log.take(0, 4)
         finished = log.acknowledge(0, [2, 4]), log.acknowledge(0, [1])
 
     with Log(tmp_path, consumers=["a"]) as log:
-        assert (finished, log.depth(0), seqs(log.take(0, 9))) == ((2, 1), 4, [3, 4, 5, 6])
+        assert (finished, log.depth(0), log.waiting(0)) == ((2, 1), 3, 3)
+        assert [seqs(log.take(0, 9)), seqs(log.take(0, 9))] == [[3], [5, 6]]
+
+
+def test_a_message_that_waits_for_another_try_keeps_nobody_behind_it(tmp_path: Path) -> None:
+    """Else all that was finished since would come again, after a day of it."""
+    with Log(tmp_path, consumers=["a"]) as log:
+        put(log, 1)
+        log.take(0, 1)
+        for start in range(0, 5000, 100):
+            put(log, *range(start, start + 100))
+            log.acknowledge(0, seqs(log.take(0, 100)))
+
+    with Log(tmp_path, consumers=["a"]) as log, View(tmp_path) as view:
+        (state,) = view.consumers()
+        assert (log.depth(0), state.depth, state.cursor) == (1, 1, 5001)
+        assert seqs(log.take(0, 9)) == [1]
+
+
+def test_what_somebody_absent_has_not_finished_stays_and_can_be_seen(tmp_path: Path) -> None:
+    with Log(tmp_path, consumers=["a", "b"]) as log:
+        put(log, *range(600), to=(0, 1))
+        log.acknowledge(0, seqs(log.take(0, 600))[1:])
+    with Log(tmp_path, consumers=["b"]) as log:
+        leftovers = log.leftovers
+        log.acknowledge(0, seqs(log.take(0, 600)))
+        log.compact()
+        with View(tmp_path) as view:
+            first, second, (a, b) = view.message(1), view.message(2), view.consumers()
+
+    with Log(tmp_path, consumers=["a"]) as log:
+        assert (log.depth(0), bodies(log.take(0, 9)), log.recovery) == (1, [0], "")
+    assert leftovers == {"a": 1}
+    assert first is not None
+    assert second is not None
+    assert (first.waiting, second.waiting, a.depth, b.depth) == (("a",), (), 1, 0)
+    assert (a.oldest_ns, b.oldest_ns) == (first.received_ns, 0)
+
+
+def test_a_message_that_damage_took_is_not_waited_for(tmp_path: Path) -> None:
+    with Log(tmp_path, consumers=["a", "gone"]) as log:
+        put(log, 1, 2, 3)
+        log.acknowledge(0, seqs(log.take(0, 3))[2:])
+    with closing(sqlite3.connect(tmp_path / "log.sqlite")) as connection, connection:
+        connection.execute("DELETE FROM messages WHERE seq = 1")
+
+    with Log(tmp_path, consumers=["a"]) as log:
+        assert (log.depth(0), seqs(log.take(0, 9)), log.recovery) == (1, [2], "")
 
 
 def test_a_message_is_finished_once(tmp_path: Path) -> None:
@@ -315,7 +361,7 @@ def test_a_full_spool_that_blocks_accepts_nothing_until_there_is_room(tmp_path: 
         log.acknowledge(0, seqs(log.take(0, 1000, size=1 << 30)))
         log.tidy()
 
-        assert (depth, log.dropped(0)) == (accepted, 0)
+        assert depth == accepted
         assert put(log, 1) == range(accepted + 1, accepted + 2)
 
 
@@ -339,22 +385,6 @@ def test_short_messages_do_not_get_past_the_limit(tmp_path: Path) -> None:
         assert log.depth(0) > 5_000
     with View(tmp_path) as view:
         assert view.used_bytes() <= 40 * PAGE_BYTES
-
-
-def test_a_full_spool_that_drops_counts_for_whom(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with Log(
-        tmp_path, consumers=["a", "b"], limit_bytes=20 * PAGE_BYTES, full="drop-newest", synchronous="NORMAL"
-    ) as log:
-        while put(log, 10**4000):
-            pass
-        while put(log, 1):
-            pass
-        taken = log.append([(frame(1), (0, 1)), (frame(2), (1,)), (frame(3), ())])
-
-        assert (taken, log.dropped(0), log.dropped(1)) == (range(0), 3, 2)
-        assert log.depth(1) == 0
-    (record,) = caplog.records
-    assert (record.levelno, "has reached its limit" in record.getMessage()) == (logging.WARNING, True)
 
 
 def test_a_full_spool_acknowledges_and_parks(tmp_path: Path) -> None:
@@ -424,17 +454,28 @@ def test_what_is_not_parked_is_neither_retried_nor_discarded(tmp_path: Path, act
             action(log, "a", 1)
 
 
-def test_oldest_is_when_the_first_unfinished_message_was_received(tmp_path: Path) -> None:
+def test_next_is_when_the_message_was_received_that_is_given_next(tmp_path: Path) -> None:
     with Log(tmp_path, consumers=["a"]) as log:
-        found = [log.oldest_ns(0)]
+        found = [log.next_ns(0)]
         log.append([(frame(n, received_ns=n * 1000), (0,)) for n in (1, 2)])
-        found.append(log.oldest_ns(0))
-        log.take(0, 2)
-        found.append(log.oldest_ns(0))
-        log.acknowledge(0, [1])
-        found.append(log.oldest_ns(0))
+        found.append(log.next_ns(0))
+        log.take(0, 1)
+        found.append(log.next_ns(0))
+        log.give_back(0, [1])
+        found.append(log.next_ns(0))
 
-    assert found == [0, 1000, 1000, 2000]
+    assert found == [0, 1000, 2000, 1000]
+
+
+def test_last_is_when_the_last_message_was_received_even_if_it_is_finished(tmp_path: Path) -> None:
+    with Log(tmp_path, consumers=["a"]) as log:
+        first = log.last_ns()
+        put(log, 1, 2)
+        log.acknowledge(0, seqs(log.take(0, 2)))
+        log.compact()
+
+    with Log(tmp_path, consumers=["a"]) as log:
+        assert (first, 0 < time.time_ns() - log.last_ns() < 60 * 10**9) == (0, True)
 
 
 def test_a_message_is_never_from_the_future(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

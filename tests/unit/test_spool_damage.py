@@ -118,6 +118,19 @@ def test_what_was_finished_and_parked_is_so_after_recovery(spool: Path) -> None:
     assert (a.cursor, b.cursor) == (40, 3), "what b wants next is message 4"
 
 
+def test_what_stands_out_among_what_was_finished_comes_again_after_recovery(spool: Path) -> None:
+    with Log(spool, consumers=["a", "b"]) as log:
+        window = [entry.seq for entry in log.take(0, 9)]
+        log.acknowledge(0, window[2:])
+    blank(spool / "log.sqlite", 20 * PAGE_BYTES, PAGE_BYTES)
+
+    (a, _), stories = drained(spool)
+
+    assert "is damaged" in stories[0]
+    assert a[:2] == SOUND[0][:2]
+    assert not set(a) & set(SOUND[0][2:9])
+
+
 def test_the_damaged_log_is_kept_under_a_dated_name(spool: Path) -> None:
     blank(spool / "log.sqlite", 20 * PAGE_BYTES, PAGE_BYTES)
     damaged = (spool / "log.sqlite").read_bytes()

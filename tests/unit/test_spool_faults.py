@@ -6,12 +6,11 @@ from __future__ import annotations
 import logging
 import os
 import random
-import resource
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from glasshub.errors import SpoolError, SpoolFullError
 from glasshub.spool import Entry, Log
 
 from .. import needs
+from ..disks import CannotMountError, SmallDisk, cram, file_size
 from ..fakes import frame
 from .spool_writer import CONSUMERS, MOST_GIVEN, wanting
 
@@ -93,40 +93,15 @@ def everything(log: Log, consumer: int) -> list[Entry]:
     return found
 
 
-class SmallDisk:
-    """A file system of its own.
-
-    Attributes:
-        path: Where it is mounted.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        path.mkdir()
-        self._run("mount", "-t", "tmpfs", "-o", "size=8m,mode=700", "tmpfs", str(path))
-
-    def remount(self, options: str) -> None:
-        """Change its options."""
-        self._run("mount", "-o", f"remount,{options}", str(self.path))
-
-    def unmount(self) -> None:
-        """Have it be gone."""
-        self._run("umount", str(self.path))
-
-    @staticmethod
-    def _run(*arguments: str) -> None:
-        try:
-            subprocess.run(arguments, check=True, capture_output=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            needs.give_up(f"cannot mount a small file system: {error}")
-
-
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[SmallDisk]:
     """One of 8 MB."""
-    made = SmallDisk(tmp_path / "disk")
-    yield made
-    made.unmount()
+    try:
+        made = SmallDisk(tmp_path / "disk", "size=8m,mode=700")
+    except CannotMountError as error:
+        needs.give_up(str(error))
+    with made:
+        yield made
 
 
 def fill(log: Log) -> int:
@@ -158,6 +133,16 @@ def test_a_full_disk_is_an_error_and_goes_on_when_there_is_room(disk: SmallDisk)
         assert numbers(everything(log, 0)) == list(range(accepted + 1))
 
 
+@pytest.mark.parametrize("has_log", [False, True])
+def test_a_disk_that_may_not_be_written_to_is_an_error_of_ours(disk: SmallDisk, has_log: bool) -> None:
+    if has_log:
+        Log(disk.path, consumers=["a"]).close()
+    disk.remount("ro")
+
+    with pytest.raises(SpoolError, match=f"(?i){disk.path}.*(read-only|may not write)"):
+        Log(disk.path, consumers=["a"])
+
+
 def test_what_is_finished_while_the_disk_is_full_is_noted_when_there_is_room(
     disk: SmallDisk, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -174,15 +159,6 @@ def test_what_is_finished_while_the_disk_is_full_is_noted_when_there_is_room(
         assert [entry.frame.body for entry in everything(log, 0)] == [b"1"]
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert any("now: there is no room for" in warning for warning in warnings)
-
-
-def cram(path: Path) -> None:
-    """Fill the disk to the last byte."""
-    with path.open("wb", buffering=0) as file, suppress(OSError):
-        for size in (1 << 16, 1 << 12, 1):
-            with suppress(OSError):
-                while True:
-                    file.write(b"x" * size)
 
 
 def test_the_reserve_keeps_a_spool_going_on_a_disk_that_it_has_filled(disk: SmallDisk) -> None:
@@ -202,7 +178,7 @@ def test_the_reserve_keeps_a_spool_going_on_a_disk_that_it_has_filled(disk: Smal
 
 def test_a_file_size_limit_is_an_error_and_goes_on_when_it_is_raised(tmp_path: Path) -> None:
     with Log(tmp_path, consumers=["a"]) as log:
-        with file_size_limit(1 << 20):
+        with file_size(1 << 20):
             accepted = fill(log)
             with pytest.raises(SpoolError, match=r"log\.sqlite: disk I/O error"):
                 log.append([(frame(b"x" * 100_000), (0,))])
@@ -211,17 +187,6 @@ def test_a_file_size_limit_is_an_error_and_goes_on_when_it_is_raised(tmp_path: P
         assert (accepted > 50, list(more)) == (True, [accepted + 1])
     with Log(tmp_path, consumers=["a"]) as log:
         assert numbers(everything(log, 0)) == list(range(accepted + 1))
-
-
-@contextmanager
-def file_size_limit(size: int) -> Iterator[None]:
-    """Let no file of this process grow beyond so many bytes."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_disk_that_becomes_read_only_is_an_error_and_goes_on(disk: SmallDisk) -> None:

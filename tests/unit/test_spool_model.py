@@ -52,11 +52,10 @@ class Model:
         return (sorted(self.returned) or fresh)[:limit]
 
     def reopen(self) -> None:
-        """Forget what is not on disk: only what is finished without a gap stays finished."""
-        unfinished = [seq for seq in self.wanted if seq not in self.finished]
-        end = unfinished[0] if unfinished else float("inf")
-        self.finished = {seq for seq in self.finished if seq < end}
-        self.given, self.returned = set(), set()
+        """Forget what is not on disk. What is behind something finished counts as given back."""
+        end = max(self.finished, default=0)
+        self.returned = {seq for seq in self.wanted if seq not in self.finished and seq < end}
+        self.given = self.returned | self.finished
 
 
 class SpoolMachine(RuleBasedStateMachine):
@@ -204,8 +203,7 @@ class SpoolMachine(RuleBasedStateMachine):
             states = view.consumers()
         for name, state in zip(NAMES, states):
             model = self.models[name]
-            unfinished = [n for n, seq in enumerate(model.wanted) if seq not in model.finished]
-            assert state.depth == (len(model.wanted) - unfinished[0] if unfinished else 0)
+            assert state.depth == len(model.wanted) - len(model.finished)
             assert state.parked == len(model.parked)
 
 

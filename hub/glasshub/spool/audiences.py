@@ -4,9 +4,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from .progress import Progress
+from .tables import read_audiences
+
+#: Messages that are looked at at once.
+_PIECE = 1000
 
 
 class Audiences:
@@ -75,3 +79,22 @@ def write_audience(connection: sqlite3.Connection, members: tuple[int, ...]) -> 
     number = connection.execute("INSERT INTO audiences(members) VALUES (?)", (text,)).lastrowid
     assert number is not None
     return number
+
+
+def widen(connection: sqlite3.Connection, identity: int, wants: Callable[[bytes], bool], seqs: range) -> None:
+    """Have a new consumer want what is in the log already, as far as its topics satisfy `wants`."""
+    members = read_audiences(connection)
+    numbers = {ids: number for number, ids in members.items()}
+    for seq, audience, topic in _topics(connection, seqs):
+        if wants(topic):
+            wider = tuple(sorted({*members.get(audience, ()), identity}))
+            if wider not in numbers:
+                numbers[wider] = write_audience(connection, wider)
+            connection.execute("UPDATE messages SET audience = ? WHERE seq = ?", (numbers[wider], seq))
+
+
+def _topics(connection: sqlite3.Connection, seqs: range) -> Iterator[tuple[int, int, bytes]]:
+    """Number, audience and topic of messages; read in pieces, for they are changed meanwhile."""
+    query = "SELECT seq, audience, topic FROM messages WHERE seq BETWEEN ? AND ?"
+    for start in range(seqs.start, seqs.stop, _PIECE):
+        yield from connection.execute(query, (start, start + _PIECE - 1)).fetchall()

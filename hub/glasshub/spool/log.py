@@ -9,7 +9,7 @@ Guarantees, for a disk that does what it says:
 * each consumer is given what it wants in the order in which it was accepted, at least once: again only what was not
   acknowledged when a process died, and what was given back;
 * in memory is one window for each consumer, and the numbers of what it has been given;
-* who is not given something is told so: damaged messages are parked, dropped ones counted.
+* who is not given something is told so: damaged messages are parked.
 
 Assumptions: one process writes (`WriterLock` sees to it), others read through `View`.
 
@@ -27,25 +27,27 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
-from ..errors import SpoolDamagedError, SpoolError, SpoolFullError
+from ..errors import SpoolDamagedError, SpoolError, SpoolFullError, SpoolOversizeError
 from ..logs import Repeats, held_back
 from ..message import Frame
-from .audiences import Audiences, write_audience
+from .audiences import Audiences, widen
 from .files import SpoolDirectory, WriterLock
 from .progress import Progress
 from .recovery import open_or_recover
 from .tables import (
+    Place,
     Space,
     checksum,
     depths,
     is_intact,
     placeholders,
     read_audiences,
+    read_places,
     space,
     transaction,
     translated,
@@ -57,9 +59,6 @@ logger = logging.getLogger(__name__)
 #: Most messages that `append` takes at once.
 MAX_BATCH = 1000
 
-#: What to do with a message for which there is no room.
-FULL_POLICIES = ("block", "drop-newest")
-
 #: When the file system has less left, nothing more is accepted: to acknowledge, to trim and to park needs room as well.
 RESERVE_BYTES = 16 << 20
 
@@ -69,8 +68,7 @@ _GRANT = 1 << 20
 #: What a message takes besides its topic and body.
 _ROW_BYTES = 64
 
-#: Most messages that a consumer has been given and has not finished, so that a stuck worker does not let the numbers
-#: of what its neighbours finish fill the memory.
+#: Most messages that a consumer has been given and has not finished.
 REACH = 10_000
 
 #: A window that `take` returns ends with the message that makes it larger.
@@ -83,7 +81,6 @@ _TRIM = 256
 #: when they are more than half of a file that has more than so many.
 _FREED_PAGES, _FEW_PAGES = 64, 1024
 
-_INSERT = "INSERT INTO messages VALUES "
 _COLUMNS = 6
 
 
@@ -120,7 +117,6 @@ class Log:
         consumers: Sequence[str] = (),
         oldest: Mapping[str, Callable[[bytes], bool]] | None = None,
         limit_bytes: int = 0,
-        full: str = "block",
         synchronous: str = "FULL",
         reserve_bytes: int = RESERVE_BYTES,
     ) -> None:
@@ -133,7 +129,6 @@ class Log:
                 function. It costs reading the whole log, once.
             limit_bytes: Size of the file from which on nothing more is accepted; 0 for none. Some megabytes of
                 write-ahead log come on top.
-            full: What to do with what is not accepted: `block` raises SpoolFullError, `drop-newest` counts it.
             synchronous: `FULL`: accepted is on disk; `NORMAL`: the last of it may be lost when the power fails.
             reserve_bytes: The file does not grow when the file system has less left; 0 to let it.
 
@@ -141,12 +136,10 @@ class Log:
             SpoolError: The directory is not ours alone, another process writes to it, or the log is of a newer version.
             SpoolFullError: There is no room to recover a damaged log.
         """
-        assert full in FULL_POLICIES, full
         assert synchronous in ("FULL", "NORMAL"), synchronous
         self._directory = SpoolDirectory(directory)
         self._limit_bytes = limit_bytes
         self._reserve_bytes = reserve_bytes
-        self._is_dropping = full == "drop-newest"
         self._synchronous = synchronous
         self._repeats = Repeats()
         self.damaged = 0
@@ -172,7 +165,7 @@ class Log:
         """Close it. Everything that was given and not acknowledged comes again."""
         try:
             for identity, progress in zip(self._ids, self._progress):
-                self._save_cursor(identity, progress)
+                self._save(identity, progress)
         finally:
             self._connection.close()  # copies the write-ahead log into the file, when nobody reads
             self._lock.release()
@@ -186,26 +179,20 @@ class Log:
             batch: At most `MAX_BATCH` messages. One that nobody wants is left out.
 
         Returns:
-            The numbers that the others got, in their order; none when there is no room and the policy is to drop.
+            The numbers that the others got, in their order.
 
         Raises:
-            SpoolFullError: There is no room, and the policy is to block. Try again.
+            SpoolFullError: There is no room. Try again.
             SpoolError: The disk did not take it.
         """
         assert len(batch) <= MAX_BATCH, len(batch)
         wanted = [(frame, interested) for frame, interested in batch if interested]
         if not wanted:
             return range(0)
-        try:
-            with self._guarded():
-                self._find_room(wanted)
-                audiences = [self._audiences.of_indices(interested) for _, interested in wanted]
-                first = self._insert([frame for frame, _ in wanted], audiences)
-        except SpoolFullError as error:
-            if not self._is_dropping:
-                raise
-            self._drop(wanted, error)
-            return range(0)
+        with self._guarded():
+            self._find_room(wanted)
+            audiences = [self._audiences.of_indices(interested) for _, interested in wanted]
+            first = self._insert([frame for frame, _ in wanted], audiences)
         for audience, messages in Counter(audiences).items():
             for progress in self._audiences.present(audience):
                 progress.expect(messages, first - 1)
@@ -224,7 +211,7 @@ class Log:
                 frame.topic,
                 frame.body,
             )
-        self._connection.execute(_insert_of(len(frames)), values)
+        self._connection.execute(*_insert_of(len(frames), values))
         self._last = seq
         return first
 
@@ -241,6 +228,8 @@ class Log:
         if not self._limit_bytes:
             return _GRANT
         left = self._limit_bytes - room.used_bytes
+        if size > self._limit_bytes // 2:
+            raise SpoolOversizeError(f"{size} bytes are more than half of the spool's limit of {self._limit_bytes}")
         if left < size:
             raise SpoolFullError(f"the spool {self._directory.path} has reached its limit of {self._limit_bytes} bytes")
         return left
@@ -258,15 +247,16 @@ class Log:
             )
         return left
 
-    def _drop(self, batch: Sequence[tuple[Frame, tuple[int, ...]]], reason: SpoolFullError) -> None:
-        for _, interested in batch:
-            for consumer in interested:
-                self._progress[consumer].dropped += 1
-        count = self._repeats.admit("dropped")
-        if count is not None:
-            logger.warning("%d messages dropped: %s%s", len(batch), reason, held_back(count))
-
     # Delivering
+
+    def give(self, consumer: int, seqs: Iterable[int]) -> None:
+        """Note that a consumer has been given messages as they were appended, which saves reading them.
+
+        Args:
+            consumer: Which.
+            seqs: Their numbers, ascending; nothing that waits for the consumer is older.
+        """
+        self._progress[consumer].give(seqs)
 
     def take(self, consumer: int, limit: int, *, size: int = _WINDOW_BYTES) -> list[Entry]:
         """Give a consumer its next messages: those that were given back first, then new ones.
@@ -311,10 +301,11 @@ class Log:
 
     def _read(self, seqs: Sequence[int], size: int) -> tuple[list[Entry], list[int], list[int]]:
         """Messages in ascending order, the numbers of damaged ones, and the numbers of all that were read."""
+        length = _rounded(len(seqs))
         rows = self._connection.execute(
-            "SELECT seq, received_ns, checksum, topic, body FROM messages "
-            f"WHERE seq IN ({placeholders(len(seqs))}) ORDER BY seq",
-            seqs,
+            f"SELECT seq, received_ns, checksum, topic, body FROM messages WHERE seq IN ({placeholders(length)}) "
+            "ORDER BY seq",
+            [*seqs, *[seqs[-1]] * (length - len(seqs))],
         )
         now_ns = time.monotonic_ns()
         entries: list[Entry] = []
@@ -354,7 +345,7 @@ class Log:
         """
         progress = self._progress[consumer]
         finished = progress.finish(seqs)
-        self._save_cursor(self._ids[consumer], progress)
+        self._save(self._ids[consumer], progress)
         self._untidied += finished
         if self._untidied >= _TRIM:
             self._untidied -= _TRIM
@@ -403,7 +394,7 @@ class Log:
             new = self._last + 1
             with transaction(self._connection):
                 self._connection.execute(
-                    _insert_of(1), (new, audience, received_ns, checksum(new, received_ns, topic, body), topic, body)
+                    *_insert_of(1, [new, audience, received_ns, checksum(new, received_ns, topic, body), topic, body])
                 )
                 self._remove_parked(identity, seq)
             self._last = new
@@ -439,11 +430,11 @@ class Log:
             self._connection.execute("DELETE FROM parked WHERE consumer = ?", (identity,))
             self._connection.execute("DELETE FROM consumers WHERE id = ?", (identity,))
         del self.leftovers[name]
-        del self._left_cursors[identity]
+        del self._left_places[identity]
 
     def _identity(self, name: str) -> int:
         with self._guarded():
-            known = self._known()
+            known = read_places(self._connection)
         if name in known:
             return known[name][0]
         raise SpoolError(f"the spool {self._directory.path} knows no consumer {name}")
@@ -454,19 +445,34 @@ class Log:
         """How many messages a consumer has not finished, those in flight included; costs nothing."""
         return self._progress[consumer].depth
 
-    def dropped(self, consumer: int) -> int:
-        """How many messages a consumer would have got since the log was opened, had there been room."""
-        return self._progress[consumer].dropped
+    def waiting(self, consumer: int) -> int:
+        """How many messages a consumer has not been given, or has given back; costs nothing."""
+        return self._progress[consumer].to_give
 
-    def oldest_ns(self, consumer: int) -> int:
-        """When the oldest message was received that a consumer has not finished, as in `Frame`; 0 for none."""
+    def used_bytes(self) -> int:
+        """How much of the file is in use."""
+        with self._guarded():
+            return space(self._connection).used_bytes
+
+    def span(self) -> int:
+        """How many messages there are behind those that everybody has finished."""
+        return self._last - self._end_of_finished()
+
+    def next_ns(self, consumer: int) -> int:
+        """When the message was received that a consumer is given next, as in `Frame`; 0 for none."""
         progress = self._progress[consumer]
         with self._guarded():
-            seq = progress.oldest_given()
-            if seq is None and progress.waiting:
-                (seq,) = self._new(progress, 1)
+            seqs = progress.returned(1) or self._new(progress, 1)
+        return max(self._received_ns(seqs[0]) - self._offset_ns, 1) if seqs else 0
+
+    def last_ns(self) -> int:
+        """When the last message was received, in nanoseconds since the epoch; 0 if there never was one."""
+        return self._received_ns(self._last)
+
+    def _received_ns(self, seq: int) -> int:
+        with self._guarded():
             row = self._connection.execute("SELECT received_ns FROM messages WHERE seq = ?", (seq,)).fetchone()
-        return 0 if row is None else max(row[0] - self._offset_ns, 1)
+        return int(row[0]) if row else 0
 
     # Tidying up
 
@@ -481,7 +487,8 @@ class Log:
         return self._unhurried("remove what is finished", lambda: self._trim() or self._shrink())
 
     def _trim(self) -> bool:
-        end = min(self._end_of_finished(), self._trimmed + _TRIM)
+        # The last message stays: numbers are counted on from it.
+        end = min(self._end_of_finished(), self._last - 1, self._trimmed + _TRIM)
         if end <= self._trimmed:
             return False
         self._connection.execute("DELETE FROM messages WHERE seq <= ?", (end,))
@@ -508,20 +515,21 @@ class Log:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _end_of_finished(self) -> int:
-        """Up to where nobody needs anything. The last message stays: numbers are counted on from it."""
-        cursors = [progress.cursor(self._last) for progress in self._progress]
-        return min([*cursors, *self._left_cursors.values(), self._last - 1])
+        """Up to where nobody needs anything."""
+        places = [progress.place(self._last) for progress in self._progress]
+        return min([place.end_of_finished for place in [*places, *self._left_places.values()]], default=self._last)
 
-    def _save_cursor(self, identity: int, progress: Progress) -> None:
+    def _save(self, identity: int, progress: Progress) -> None:
         """Write down how far a consumer is; what cannot be written now is written with the next."""
-        cursor = progress.cursor(self._last)
-        if cursor == progress.saved:
-            return
-        self._unhurried("note how far a consumer is", lambda: self._move(identity, progress, cursor))
+        place = progress.place(self._last)
+        if place != progress.saved:
+            self._unhurried("note how far a consumer is", lambda: self._move(identity, progress, place))
 
-    def _move(self, identity: int, progress: Progress, cursor: int) -> bool:
-        self._connection.execute("UPDATE consumers SET cursor = ? WHERE id = ?", (cursor, identity))
-        progress.saved = cursor
+    def _move(self, identity: int, progress: Progress, place: Place) -> bool:
+        unfinished = ",".join(map(str, place.unfinished))
+        update = "UPDATE consumers SET cursor = ?, unfinished = ? WHERE id = ?"
+        self._connection.execute(update, (place.cursor, unfinished, identity))
+        progress.saved = place
         return True
 
     # Loading
@@ -549,14 +557,16 @@ class Log:
         self._offset_ns = time.time_ns() - time.monotonic_ns()
         self._connection.execute(f"PRAGMA synchronous = {self._synchronous}")
         self._last, self._trimmed = self._ends()
-        self._join([name for name in consumers if name not in self._known()], oldest)
-        known = self._known()
+        known = read_places(self._connection)
+        self._join([name for name in consumers if name not in known], oldest)
+        known = read_places(self._connection)
         self._ids = [known[name][0] for name in consumers]
-        self._left_cursors = {number: cursor for name, (number, cursor) in known.items() if name not in consumers}
+        left = {name: place for name, place in known.items() if name not in consumers}
+        self._left_places = dict(left.values())
         audiences = read_audiences(self._connection)
-        waiting = depths(self._connection, dict(known.values()), audiences)
+        waiting = depths(self._connection, {number: place.cursor for number, place in known.values()}, audiences)
         self._progress = [Progress(known[name][1], waiting[known[name][0]]) for name in consumers]
-        self.leftovers = {name: waiting[known[name][0]] for name in known if name not in consumers}
+        self.leftovers = {name: waiting[number] + len(place.unfinished) for name, (number, place) in left.items()}
         self._audiences = Audiences(self._connection, audiences, dict(zip(self._ids, self._progress)))
 
     def _ends(self) -> tuple[int, int]:
@@ -570,38 +580,19 @@ class Log:
         last = max(number or 0 for (number,) in self._connection.execute(used))
         return last, last if first is None else first - 1
 
-    def _known(self) -> dict[str, tuple[int, int]]:
-        rows = self._connection.execute("SELECT name, id, cursor FROM consumers")
-        return {name: (number, cursor) for name, number, cursor in rows}
-
     def _join(self, names: Sequence[str], oldest: Mapping[str, Callable[[bytes], bool]]) -> None:
         if not names:
             return
         with transaction(self._connection):
             for name in names:
-                # What is in the log is not for it, but for what `_let_have` gives it.
+                # What is in the log is not for it, but for what `widen` gives it.
                 row = (name, self._trimmed)
-                added = self._connection.execute("INSERT INTO consumers(name, cursor) VALUES (?, ?)", row)
+                added = self._connection.execute(
+                    "INSERT INTO consumers(name, cursor, unfinished) VALUES (?, ?, '')", row
+                )
                 if name in oldest:
                     assert added.lastrowid is not None
-                    self._let_have(added.lastrowid, oldest[name])
-
-    def _let_have(self, identity: int, wants: Callable[[bytes], bool]) -> None:
-        """Have a new consumer want what is in the log already."""
-        members = read_audiences(self._connection)
-        numbers = {ids: number for number, ids in members.items()}
-        for seq, audience, topic in self._topics():
-            if wants(topic):
-                wider = tuple(sorted({*members.get(audience, ()), identity}))
-                if wider not in numbers:
-                    numbers[wider] = write_audience(self._connection, wider)
-                self._connection.execute("UPDATE messages SET audience = ? WHERE seq = ?", (numbers[wider], seq))
-
-    def _topics(self) -> Iterator[tuple[int, int, bytes]]:
-        """Number, audience and topic of every message; read in pieces, for they are changed meanwhile."""
-        query = "SELECT seq, audience, topic FROM messages WHERE seq BETWEEN ? AND ?"
-        for start in range(self._trimmed + 1, self._last + 1, MAX_BATCH):
-            yield from self._connection.execute(query, (start, start + MAX_BATCH - 1)).fetchall()
+                    widen(self._connection, added.lastrowid, oldest[name], range(self._trimmed + 1, self._last + 1))
 
     # Errors
 
@@ -613,7 +604,7 @@ class Log:
                 yield
         except SpoolDamagedError as error:
             self._directory.note_damage(str(error))
-            raise
+            raise SpoolDamagedError(f"{error}: the next start of the hub recovers what can be read") from error
 
     def _unhurried(self, what: str, action: Callable[[], bool]) -> bool:
         """Do what the disk may take whenever it likes, and not at all for now: it will be tried again.
@@ -639,6 +630,22 @@ class Log:
         return False
 
 
-@lru_cache(maxsize=MAX_BATCH)
-def _insert_of(rows: int) -> str:
-    return _INSERT + ",".join([f"({placeholders(_COLUMNS)})"] * rows)
+def _rounded(count: int) -> int:
+    """The next power of two: statements are of few lengths, for each that is kept prepared takes some kilobytes for
+    each of its rows. One for each size of a batch came to 70 MB."""
+    return 1 << (count - 1).bit_length()
+
+
+def _insert_of(rows: int, values: list[object]) -> tuple[str, list[object]]:
+    """The statement that inserts so many rows, and what belongs to it.
+
+    What is too much of it is left out by the LIMIT.
+    """
+    length = _rounded(rows)
+    return _statement(length), [*values, *[None] * ((length - rows) * _COLUMNS), rows]
+
+
+@cache
+def _statement(length: int) -> str:
+    rows = ",".join([f"({placeholders(_COLUMNS)})"] * length)
+    return f"INSERT INTO messages SELECT * FROM (VALUES {rows}) LIMIT ?"

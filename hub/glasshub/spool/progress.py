@@ -5,30 +5,33 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Iterable
+from itertools import takewhile
+
+from .tables import Place
 
 
 class Progress:
     """What of the log a consumer has been given, and what it has finished.
 
-    Purpose: several workers finish in any order, yet all that is kept on disk is one number, the cursor. Guarantee: the
-    cursor never passes a message that is not finished. Assumption: messages are given for the first time in
-    ascending order, so that the first one in `_open` is the oldest.
+    Purpose: several workers finish in any order, yet what is kept on disk is one number, the cursor, and the few that
+    stand out. Guarantee: the cursor passes no message that is not finished without it being noted. Assumption: messages
+    are given for the first time in ascending order, so that `_open` is.
 
     Attributes:
         position: Everything up to here has been given at least once.
         waiting: How many beyond that the consumer wants.
-        saved: The cursor on disk.
-        dropped: How many the consumer would have got, had there been room.
+        saved: What is on disk.
     """
 
-    __slots__ = ("position", "waiting", "saved", "dropped", "_open", "_returned")
+    __slots__ = ("position", "waiting", "saved", "_finished", "_open", "_returned")
 
-    def __init__(self, cursor: int, waiting: int) -> None:
-        self.position = self.saved = cursor
+    def __init__(self, place: Place, waiting: int) -> None:
+        """Begin where a consumer was; `waiting` messages that it wants are beyond its cursor."""
+        self.saved = place
+        self.position = self._finished = place.cursor
         self.waiting = waiting
-        self.dropped = 0
-        self._open: dict[int, None] = {}
-        self._returned: list[int] = []
+        self._open: dict[int, None] = dict.fromkeys(place.unfinished)
+        self._returned: list[int] = list(place.unfinished)
 
     @property
     def depth(self) -> int:
@@ -40,11 +43,18 @@ class Progress:
         """How many were given and are not finished."""
         return len(self._open)
 
-    def cursor(self, last: int) -> int:
-        """Up to where everything is finished, in a log that ends at `last`."""
-        if self._open:
-            return next(iter(self._open)) - 1
-        return self.position if self.waiting else last
+    @property
+    def to_give(self) -> int:
+        """How many wait to be given, for the first time or again."""
+        return self.waiting + len(self._returned)
+
+    def place(self, last: int) -> Place:
+        """How far it is, in a log that ends at `last`."""
+        oldest = self.oldest_given()
+        if oldest is None:
+            return Place(self.position if self.waiting else last)
+        cursor = max(self._finished, oldest - 1)
+        return Place(cursor, tuple(takewhile(cursor.__gt__, self._open)))
 
     def oldest_given(self) -> int | None:
         """The first that was given and is not finished."""
@@ -80,7 +90,9 @@ class Progress:
         """Note what is finished; how many of them were not yet."""
         before = len(self._open)
         for seq in seqs:
-            self._open.pop(seq, None)
+            if seq in self._open:
+                del self._open[seq]
+                self._finished = max(self._finished, seq)
             if seq in self._returned:
                 self._returned.remove(seq)
         return before - len(self._open)

@@ -18,7 +18,7 @@ from itertools import islice
 
 from ..errors import SpoolDamagedError, SpoolFullError
 from .files import SpoolDirectory
-from .tables import connect, create, is_message, members_of, open_for_writing, placeholders, transaction, translated
+from .tables import connect, create, is_message, numbers_of, open_for_writing, placeholders, transaction, translated
 
 #: Rows that are asked for at once; one by one where that fails.
 _STEP = 64
@@ -52,12 +52,13 @@ def open_or_recover(directory: SpoolDirectory) -> tuple[sqlite3.Connection, str]
         SpoolFullError: There is no room to recover it.
         SpoolError: It is of a newer version, or cannot be opened.
     """
-    _complete(directory)
-    try:
-        return _opened(directory), ""
-    except SpoolDamagedError as error:
-        story = _recover(directory, str(error))
-    return open_for_writing(directory.log), story
+    with translated(directory.log):
+        _complete(directory)
+        try:
+            return _opened(directory), ""
+        except SpoolDamagedError as error:
+            story = _recover(directory, str(error))
+        return open_for_writing(directory.log), story
 
 
 def _opened(directory: SpoolDirectory) -> sqlite3.Connection:
@@ -150,7 +151,7 @@ class _Salvage:
     def run(self) -> None:
         """Copy all tables."""
         consumers = (row for row in self._rows("consumers") if row is not None and _is_consumer(row))
-        self._outcome.consumers = self._write("consumers", 3, consumers)
+        self._outcome.consumers = self._write("consumers", 4, consumers)
         audiences = [row for row in self._rows("audiences") if row is not None and _is_audience(row)]
         self._write("audiences", 2, audiences)
         self._outcome.messages = self._write("messages", 6, self._messages({row[0] for row in audiences}))
@@ -215,11 +216,15 @@ class _Salvage:
 
 
 def _is_consumer(row: _Row) -> bool:
-    return isinstance(row[1], str) and isinstance(row[2], int)
+    return isinstance(row[1], str) and isinstance(row[2], int) and _are_numbers(row[3])
 
 
 def _is_audience(row: _Row) -> bool:
+    return row[1] != "" and _are_numbers(row[1])
+
+
+def _are_numbers(text: object) -> bool:
     try:
-        return isinstance(row[1], str) and bool(members_of(row[1]))
+        return isinstance(text, str) and (not text or bool(numbers_of(text)))
     except sqlite3.DatabaseError:
         return False

@@ -5,13 +5,17 @@
 | --------- | ------------------------------------------------------------------------------------------------------ |
 | messages  | a message that somebody wants, once for all of them; `seq` counts up, without gaps but at the beginning |
 | audiences | a set of consumers that want the same message: there are few of them, however many messages            |
-| consumers | a consumer's place: whatever it wants up to its `cursor` is finished                                   |
+| consumers | a consumer's place: whatever it wants up to its `cursor` is finished, but for `unfinished`             |
 | parked    | a message that a consumer gave up, with the reason; a copy of its own                                  |
 
 Who wants a message is settled when it is accepted, and stands beside it as the number of an audience. To route again
 when reading would be less to store, but a consumer whose topics change would lose what it was promised. The index
 `waiting` has seq and audience of every message and nothing else: what waits for a consumer is counted in it without
 touching a body (a million in 0.3 s), and a consumer that wants little finds it there.
+
+Several workers finish in any order, and a message that is tried again later may be finished long after those behind
+it. The numbers of what is not finished stand beside the cursor, which need not wait for them: else all that is finished
+behind such a message would come again with the next start.
 
 The checksum is of the number, the time, the topic and the body: SQLite notices that the structure of a page is broken,
 but not that a bit of a text has flipped.
@@ -21,6 +25,7 @@ SQL is for SQLite 3.34, which EL 9 has: no RETURNING, no STRICT.
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import zlib
@@ -48,15 +53,16 @@ _CHECKPOINT_PAGES = 250
 #: A write-ahead log that became larger, because somebody was reading, is cut to this.
 _WAL_BYTES = 16 << 20
 
-#: Statements that are kept prepared: the INSERT of every size of batch is one of its own.
-_STATEMENTS = 512
+#: Statements that are kept prepared: of those that many messages belong to there is one for each power of two.
+_STATEMENTS = 128
 
 #: Seconds to wait for another process that holds a lock of SQLite's: a reader that has just opened the file.
 _PATIENCE = 10.0
 
 _OBJECTS = {
     "consumers": "CREATE TABLE consumers("
-    "id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, cursor INTEGER NOT NULL)",
+    "id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, cursor INTEGER NOT NULL, "
+    "unfinished TEXT NOT NULL)",
     "audiences": "CREATE TABLE audiences(id INTEGER PRIMARY KEY, members TEXT NOT NULL)",
     "messages": "CREATE TABLE messages(seq INTEGER PRIMARY KEY, audience INTEGER NOT NULL, "
     "received_ns INTEGER NOT NULL, checksum INTEGER NOT NULL, topic BLOB NOT NULL, body BLOB NOT NULL)",
@@ -228,7 +234,7 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Turn errors of SQLite into ours.
+    """Turn errors of SQLite, and of the file system, into ours.
 
     Raises:
         SpoolFullError: The disk is full.
@@ -245,6 +251,10 @@ def translated(path: Path) -> Iterator[None]:
         raise SpoolError(f"{path}: {error}{_hint(path)}") from error
     except sqlite3.DatabaseError as error:
         raise SpoolDamagedError(f"{path} is damaged: {error}") from error
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise SpoolFullError(f"there is no room for {path}: {error.strerror}: make some") from error
+        raise SpoolError(f"{path}: {error.strerror}{_hint(path)}") from error
 
 
 def _hint(path: Path) -> str:
@@ -253,13 +263,43 @@ def _hint(path: Path) -> str:
     return f": uid {os.geteuid()} may not write there"
 
 
+class Place(NamedTuple):
+    """How far a consumer is.
+
+    Attributes:
+        cursor: Whatever it wants up to here is finished, but for `unfinished`.
+        unfinished: Numbers of messages before it, ascending.
+    """
+
+    cursor: int
+    unfinished: tuple[int, ...] = ()
+
+    @property
+    def end_of_finished(self) -> int:
+        """Up to where everything is finished."""
+        return self.unfinished[0] - 1 if self.unfinished else self.cursor
+
+
+def read_places(connection: sqlite3.Connection) -> dict[str, tuple[int, Place]]:
+    """Identity and place of every consumer, by name."""
+    rows = connection.execute("SELECT name, id, cursor, unfinished FROM consumers ORDER BY name").fetchall()
+    return {name: (number, Place(cursor, _present(connection, text))) for name, number, cursor, text in rows}
+
+
+def _present(connection: sqlite3.Connection, text: str) -> tuple[int, ...]:
+    """Those of some numbers of messages that are there: damage may have taken others."""
+    seqs = numbers_of(text) if text else ()
+    query = f"SELECT seq FROM messages WHERE seq IN ({placeholders(len(seqs))}) ORDER BY seq"
+    return tuple([seq for (seq,) in connection.execute(query, seqs)]) if seqs else ()
+
+
 def read_audiences(connection: sqlite3.Connection) -> dict[int, tuple[int, ...]]:
     """The consumers of every audience."""
-    return {number: members_of(members) for number, members in connection.execute("SELECT id, members FROM audiences")}
+    return {number: numbers_of(members) for number, members in connection.execute("SELECT id, members FROM audiences")}
 
 
-def members_of(text: str) -> tuple[int, ...]:
-    """The consumers in an audience, from their text.
+def numbers_of(text: str) -> tuple[int, ...]:
+    """Numbers from a text of them: consumers of an audience, or messages.
 
     Raises:
         sqlite3.DatabaseError: It is not what was written.
@@ -267,7 +307,7 @@ def members_of(text: str) -> tuple[int, ...]:
     try:
         return tuple(map(int, text.split(",")))
     except (ValueError, AttributeError):
-        raise sqlite3.DatabaseError(f"an audience is {text!r}") from None
+        raise sqlite3.DatabaseError(f"{text!r} are no numbers") from None
 
 
 def depths(

@@ -11,7 +11,17 @@ from pathlib import Path
 from types import TracebackType
 
 from .files import SpoolDirectory
-from .tables import depths, is_intact, open_for_reading, read_audiences, space, translated, waiting_for
+from .tables import (
+    Place,
+    depths,
+    is_intact,
+    open_for_reading,
+    read_audiences,
+    read_places,
+    space,
+    translated,
+    waiting_for,
+)
 
 
 @dataclass(frozen=True)
@@ -20,9 +30,8 @@ class ConsumerState:
 
     Attributes:
         name: Its name.
-        cursor: Whatever it wants up to here is finished.
-        depth: How many messages it has not finished. A running hub may be further: it writes down a cursor when
-            everything before it is finished.
+        cursor: Whatever it wants up to here is finished, but for a few messages that take longer than those behind.
+        depth: How many messages it has not finished. A running hub may be a fraction of a second further.
         oldest_ns: When the first of them was received, in nanoseconds since the epoch; 0 for none.
         parked: How many messages of its are parked.
     """
@@ -110,23 +119,23 @@ class View:
     def consumers(self) -> list[ConsumerState]:
         """All consumers, as they were at one moment, by name."""
         with self._moment() as connection:
-            rows = connection.execute("SELECT name, id, cursor FROM consumers ORDER BY name").fetchall()
+            places = read_places(connection)
             audiences = read_audiences(connection)
-            waiting = depths(connection, {number: cursor for _, number, cursor in rows}, audiences)
+            waiting = depths(connection, {number: place.cursor for number, place in places.values()}, audiences)
             parked = dict(connection.execute("SELECT consumer, count(*) FROM parked GROUP BY consumer"))
             return [
                 ConsumerState(
                     name,
-                    cursor,
-                    waiting[number],
-                    self._oldest_ns(cursor, [one for one, members in audiences.items() if number in members]),
+                    place.cursor,
+                    waiting[number] + len(place.unfinished),
+                    self._oldest_ns(place, [one for one, members in audiences.items() if number in members]),
                     parked.get(number, 0),
                 )
-                for name, number, cursor in rows
+                for name, (number, place) in places.items()
             ]
 
-    def _oldest_ns(self, cursor: int, audiences: list[int]) -> int:
-        for seq in waiting_for(self._connection, cursor, audiences, 1):
+    def _oldest_ns(self, place: Place, audiences: list[int]) -> int:
+        for seq in place.unfinished or waiting_for(self._connection, place.cursor, audiences, 1):
             return int(self._connection.execute("SELECT received_ns FROM messages WHERE seq = ?", (seq,)).fetchone()[0])
         return 0
 
@@ -143,8 +152,8 @@ class View:
             intact = is_intact(seq, received_ns, recorded, topic, body)
             waiting = [
                 name
-                for name, number, cursor in connection.execute("SELECT name, id, cursor FROM consumers ORDER BY name")
-                if number in members and cursor < seq
+                for name, (number, place) in read_places(connection).items()
+                if number in members and (place.cursor < seq or seq in place.unfinished)
             ]
         return Stored(seq, topic, body, received_ns, intact, tuple(waiting))
 
