@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """When messages come for which there is no room: in the queue of their consumer, or in the hub's memory.
 
-A consumer may have a capacity, and says by its overflow policy what happens at it: its oldest message is dropped, or
-the newest, or the enqueuer waits, and with it everybody. All queues together are bounded by memory. At that limit the
-longest queue is the one to blame, and its policy says what happens.
+A consumer may have a capacity, in messages, in bytes or both, and says by its overflow policy what happens at it: its
+oldest message is dropped, or the newest, or the enqueuer waits, and with it everybody. All queues together are bounded
+by memory. At that limit the longest queue is the one to blame, and its policy says what happens.
 
 What memory costs: nobody counts bytes as messages come and go, which would cost each worker at each message. The
 enqueuer takes what it has received since the last count off the room that was left then, once for each batch. Only
 when that is used up are the queues counted, each frame once, however many of them hold it; and if they are too large
 indeed, so that less than a sixteenth of the limit is free, an eighth is freed at once: the next count is as far away.
 Between two counts the estimate is too high, never too low: the limit holds, and only a count has messages dropped.
+
+The bytes of one queue are kept in bounds in the same way, but that a sixteenth is freed. Where what waits must not be
+dropped for what comes, a full queue is not counted again until as many of its oldest messages are gone as it takes to
+have that free.
 
 Who puts into a queue besides the enqueuer, a consumer for itself above all, never waits: it might be the one who would
 have to make the room. With `block` its message goes in beyond the capacity; only where the memory is used up by a
@@ -24,9 +28,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Protocol
+from itertools import islice
+from typing import Any, Protocol
 
-from .config import BLOCK, DROP_NEWEST
+from .config import BLOCK, DROP_NEWEST, DROP_OLDEST
 from .logs import Repeats, held_back
 from .message import Frame
 from .stats import ConsumerSlots, DropSlots, EnqueuerSlots
@@ -37,7 +42,7 @@ logger = logging.getLogger(__name__)
 #: have to ask with each message whether to.
 _LOOK = 0.002
 
-#: The part of the memory that must be free after a count, and the part that is freed where it is not.
+#: The part of a bound in bytes that must be free after a count, and the part that is freed where it is not.
 _LEAST, _FREED = 16, 8
 
 #: The part of the longest queue that is dropped before the next longest is looked for.
@@ -66,7 +71,8 @@ class Bound:
     Attributes:
         name: The consumer's name.
         backlog: The backlog.
-        capacity: Messages that may wait; 0 for no bound but memory.
+        capacity: Messages that may wait; 0 for no such bound.
+        is_bounded: Whether it has a bound besides the memory of the hub: whoever puts need not ask one that has none.
         policy: What happens when there are more.
         reason: How this bound is named in the log.
         slots: What the enqueuer counts for the consumer.
@@ -86,6 +92,7 @@ class Bound:
         self.name = name
         self.backlog = backlog
         self.capacity = capacity
+        self.is_bounded = bool(capacity)
         self.policy = policy
         self.reason = f"capacity = {capacity}"
         self.slots = slots
@@ -96,6 +103,10 @@ class Bound:
     def has_room(self, count: int = 1) -> bool:
         """Whether so many messages more may wait. Threads: any."""
         return not self.capacity or len(self.backlog) + count <= self.capacity
+
+    def admits(self, frames: Sequence[Frame]) -> bool:
+        """Whether all of the messages may be put without more ado; else `fit` says which. Threads: enqueuer only."""
+        return not self.capacity or len(self.backlog) + len(frames) <= self.capacity
 
     def fit(self, frames: Sequence[Frame]) -> Iterator[Sequence[Frame]]:
         """Those of the messages that may be put now, then those that may be put when these have been; blocks in
@@ -110,8 +121,9 @@ class Bound:
             room = max(self.capacity - len(self.backlog), 0)
             fitting, refused = frames[:room], frames[room:]
         else:
-            fitting, refused = frames[-self.capacity :], frames[: -self.capacity]
-            self._shed(self.capacity - len(fitting))
+            self._shed(max(self.capacity - len(frames), 0))
+            room = max(self.capacity - len(self.backlog), 0)  # a worker process may have some that cannot be dropped
+            refused, fitting = frames[: max(len(frames) - room, 0)], frames[max(len(frames) - room, 0) :]
         if refused:
             self.slots.enqueued(len(refused))
             self.refuse(refused, self.reason)
@@ -173,6 +185,142 @@ class Bound:
             frames = frames[room:]
         if frames:  # a stop has ended the wait: what has been received is drained like the rest, or reported as left
             yield frames
+
+
+class WeighingBound(Bound):
+    """The backlog of one consumer, and how many bytes may be in it, besides how many messages.
+
+    A message that finds nothing waiting may always be put, however large it is: else it would block for ever.
+    """
+
+    def __init__(self, overflow: Overflow, backlog: Backlog, *, capacity_bytes: int, **more: Any) -> None:
+        """See `Bound`.
+
+        Args:
+            overflow: Keeps the queues of the hub within their bounds.
+            backlog: The backlog.
+            capacity_bytes: Bytes that may wait: topics, bodies, and `glasshub.message.FRAME_WEIGHT` for each message.
+            more: As for any bound.
+        """
+        super().__init__(overflow, backlog, **more)
+        self.is_bounded = True
+        self._reason_bytes = f"capacity_bytes = {capacity_bytes}"
+        self._limit = self._free = capacity_bytes
+        self._wall: int | None = None  # while more than so many wait, a count would find too much
+
+    def admits(self, frames: Sequence[Frame]) -> bool:
+        """See `Bound.admits`."""
+        return super().admits(frames) and self._take(frames)
+
+    def fit(self, frames: Sequence[Frame]) -> Iterator[Sequence[Frame]]:
+        """See `Bound.fit`."""
+        for several in [frames] if self.has_room(len(frames)) else super().fit(frames):
+            yield from self._weighed(several)
+
+    def objection(self, frame: Frame) -> str:
+        """See `Bound.objection`."""
+        objection = super().objection(frame)
+        if objection or self._take([frame], is_put_anyway=self.policy == BLOCK) or self._count(frame.weight):
+            return objection
+        return self._reason_bytes
+
+    def _weighed(self, frames: Sequence[Frame]) -> Iterator[Sequence[Frame]]:
+        """Those for which there are bytes; before each count what has been let in so far is put, and counts."""
+        start = 0
+        refused: list[Frame] = []
+        for number, frame in enumerate(frames):
+            if self._take([frame]):
+                continue
+            if start < number:
+                yield frames[start:number]
+            start = number
+            if not self._has_made_room(frame.weight):
+                refused.append(frame)
+                start += 1
+        if refused:
+            self.slots.enqueued(len(refused))
+            self.refuse(refused, self._reason_bytes)
+        if start < len(frames):
+            yield frames[start:]
+
+    def _take(self, frames: Sequence[Frame], *, is_put_anyway: bool = False) -> bool:
+        """Take room for the messages if there surely is enough, or if they are put anyway; whether it was taken."""
+        size = sum([frame.weight for frame in frames])
+        with self._overflow.lock:
+            if size > self._free and not is_put_anyway:
+                return False
+            self._free -= size
+            if self._wall is not None:
+                self._wall += len(frames)  # they stand behind those that have to go
+            return True
+
+    def _has_made_room(self, size: int) -> bool:
+        """Count, and do what the policy says; whether the message may be put. Threads: enqueuer only."""
+        if self.policy != BLOCK:
+            return self._count(size)
+        while not self._count(size) and self._overflow.wait(self, self._reason_bytes, self._has_shrunk):
+            pass
+        return True  # if a stop has ended the wait, too: see `Bound.fit`
+
+    def _has_shrunk(self) -> bool:
+        return self._wall is None or len(self.backlog) <= self._wall
+
+    def _count(self, size: int) -> bool:
+        """Count what waits, unless it is known to be too much still, and drop the oldest where that is the policy.
+
+        Returns:
+            Whether there is room for a message of that size, which has been taken.
+        """
+        with self._overflow.lock:
+            if not self._has_shrunk():
+                return False
+            weights = self._weights()
+            held = sum(weights)
+            dropped = self._drop_down(held + size) if self.policy == DROP_OLDEST else []
+            held -= sum([frame.weight for frame in dropped])
+            has_room = not len(self.backlog) or held + size <= self._limit
+            if has_room:
+                weights.append(size)
+                held += size
+            self._free = self._limit - held
+            # Who waits needs room for this very message; one that is refused must not keep smaller ones out.
+            is_waiting = self.policy == BLOCK and not has_room
+            self._wall = self._next_wall(weights, held + size if is_waiting else held)
+        if dropped:
+            self.tell(dropped, self._reason_bytes)
+        return has_room
+
+    def _is_full(self, size: int) -> bool:
+        """Whether there is less free than there must be after a count, when so much waits."""
+        return size > self._limit - self._limit // _LEAST
+
+    def _weights(self) -> list[int]:
+        """What each message weighs that waits: the last ones, for a worker process may have begun with the first."""
+        frames = self.backlog.waiting()
+        return [frame.weight for frame in islice(frames, max(len(frames) - len(self.backlog), 0), None)]
+
+    def _drop_down(self, size: int) -> list[Frame]:
+        """Drop the oldest messages, and count them, until enough is free; all and the new one have that size."""
+        dropped: list[Frame] = []
+        while self._is_full(size):
+            frame = self.backlog.drop(newest=False)
+            if frame is None:  # a worker process has the rest
+                break
+            dropped.append(frame)
+            size -= frame.weight
+        if dropped:
+            self._drops.dropped(len(dropped), self.backlog.head_ns())
+        return dropped
+
+    def _next_wall(self, weights: Sequence[int], size: int) -> int | None:
+        """How many messages may wait when it makes sense to count again; None for any number."""
+        if self.policy == DROP_OLDEST:  # what cannot be dropped is not much
+            return None
+        for number, weight in enumerate(weights):
+            if not self._is_full(size):
+                return len(weights) - number
+            size -= weight
+        return 0
 
 
 class Overflow:

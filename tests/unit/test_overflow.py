@@ -19,22 +19,23 @@ from hypothesis import strategies as st
 from glasshub.compat.incoming import Item
 from glasshub.config import BLOCK, DROP_NEWEST, DROP_OLDEST, POLICIES
 from glasshub.consumer import Inlet
-from glasshub.dispatch import SHAPES
 from glasshub.dispatch.shared import Parcel, SharedShape
 from glasshub.message import FRAME_WEIGHT, Completion, Frame
 from glasshub.stats import Outcome
 from glasshub_stats import ConsumerStats
 
 from ..fakes import PATIENCE, BlockingConsumer, RecordingConsumer, frame, wait_until
-from .rig import Rig, Seat, running
+from .rig import IN_PROCESS, SPOOLED, Rig, Seat, running
 
 SECOND = 1_000_000_000
 KB = 1000
 MB = 1000 * KB
 
-every_shape = pytest.mark.parametrize("shape", SHAPES)
+every_shape = pytest.mark.parametrize("shape", [*IN_PROCESS, *[name + SPOOLED for name in IN_PROCESS]])
 #: Those that have a queue of ours.
-queueing_shape = pytest.mark.parametrize("shape", ["shared", "threads"])
+queueing_shape = pytest.mark.parametrize("shape", ["shared", "threads", "shared+spool", "threads+spool"])
+#: Those of which the messages of the bus are in memory.
+memory_shape = pytest.mark.parametrize("shape", ["shared", "threads"])
 #: Messages that the enqueuer dispatches at a time.
 any_batch = pytest.mark.parametrize("batch", [1, 3, 20])
 
@@ -243,7 +244,7 @@ def test_in_shared_what_is_dropped_at_the_dispatchers_hand_is_taken_and_not_drop
     assert parcel is not None
 
     dropped = rig.shape._parts[0].drop(newest=False)
-    rig.segment.close()
+    rig.close()
 
     assert dropped is not None
     assert not rig.shape._parts[0].claim(parcel)
@@ -266,7 +267,7 @@ def test_in_shared_what_is_dropped_between_the_dispatchers_look_and_its_grasp_is
 
     part.parcels = Slow(part.parcels)
     is_claimed = part.claim(parcel)
-    rig.segment.close()
+    rig.close()
 
     assert not is_claimed
     assert [one.body for one in part.waiting()] == [b"1"]
@@ -300,7 +301,7 @@ def test_after_a_drop_the_oldest_age_is_that_of_the_message_which_is_first_now(s
 
 
 @pytest.mark.parametrize("policy", [DROP_OLDEST, DROP_NEWEST])
-@queueing_shape
+@memory_shape
 def test_what_is_dropped_is_done_for_a_source_that_wants_to_know(shape: str, path: Path, policy: str) -> None:
     done: list[bytes] = []
     frames = [frame(number) for number in range(6)]
@@ -330,7 +331,7 @@ def test_who_puts_past_the_enqueuer_never_waits(
     full = rig.stats()
     rig.shape.start()
     rig.finish()
-    rig.segment.close()
+    rig.close()
 
     assert (full.backlog, full.dropped, full.injected, full.enqueued) == (len(left), dropped, 4, 4)
     assert consumer.bodies == bodies(*left)
@@ -404,7 +405,7 @@ def test_a_message_in_three_queues_is_counted_once(shape: str, path: Path) -> No
 
 
 @pytest.mark.parametrize("policy", [DROP_OLDEST, DROP_NEWEST])
-@queueing_shape
+@memory_shape
 def test_all_queues_together_never_hold_more_than_the_memory(shape: str, path: Path, policy: str) -> None:
     with BlockingConsumer() as a, BlockingConsumer() as b:
         seats = Seat("a", a, policy=policy), Seat("b", b, policy=policy)
@@ -422,7 +423,7 @@ def test_all_queues_together_never_hold_more_than_the_memory(shape: str, path: P
         assert accounted(stats) == stats.enqueued
 
 
-@queueing_shape
+@memory_shape
 def test_at_the_end_of_the_memory_the_longest_queue_pays(shape: str, path: Path) -> None:
     with BlockingConsumer() as a, BlockingConsumer() as b:
         seats = Seat("long", a), Seat("short", b)
@@ -448,7 +449,7 @@ def test_what_has_been_handled_does_not_count(path: Path) -> None:
         assert rig.stats().dropped == 0
 
 
-@queueing_shape
+@memory_shape
 def test_at_the_end_of_the_memory_a_queue_that_blocks_has_the_enqueuer_wait(shape: str, path: Path) -> None:
     with BlockingConsumer() as consumer, running(path, shape, Seat("a", consumer, policy=BLOCK), memory=MB) as rig:
         occupied(rig, consumer)
@@ -466,7 +467,7 @@ def test_at_the_end_of_the_memory_a_queue_that_blocks_has_the_enqueuer_wait(shap
     assert rig.stats().dropped == 0
 
 
-@queueing_shape
+@memory_shape
 def test_a_stop_ends_the_wait_for_memory(shape: str, path: Path) -> None:
     with BlockingConsumer() as consumer, running(path, shape, Seat("a", consumer, policy=BLOCK), memory=MB) as rig:
         occupied(rig, consumer)
@@ -488,7 +489,7 @@ def test_at_the_end_of_the_memory_own_work_of_a_consumer_that_blocks_is_dropped(
         rig.shape.inlet(0).put(weighing(10 * KB, number))
     stats = rig.stats()
     size = held(rig)
-    rig.segment.close()
+    rig.close()
 
     assert 0.8 * MB < size <= MB
     assert stats.dropped > 190
@@ -519,7 +520,7 @@ def test_once_a_queue_that_blocked_has_shrunk_there_is_room_again(path: Path) ->
 
     rig.shape.inlet(0).put(frame("again"))
     rig.finish()
-    rig.segment.close()
+    rig.close()
 
     assert consumer.bodies[-1] == b"again"
     assert rig.stats().dropped == before
@@ -541,7 +542,7 @@ def test_an_object_that_was_put_counts_like_a_decoded_message(path: Path) -> Non
     for _ in range(1000):
         rig.shape.inlet(0).put(Item(object()))
     stats = rig.stats()
-    rig.segment.close()
+    rig.close()
 
     assert 100 < stats.backlog <= 167
 
@@ -571,11 +572,13 @@ def test_dropping_while_workers_take_loses_and_repeats_nothing(
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    shape=st.sampled_from(sorted(SHAPES)),
+    shape=st.sampled_from(IN_PROCESS),
     steps=st.lists(
         st.one_of(st.integers(0, 2), st.lists(st.sets(st.integers(0, 2)), min_size=1, max_size=12)), max_size=12
     ),
-    bounds=st.tuples(*[st.tuples(st.integers(0, 4), st.sampled_from(POLICIES)) for _ in range(3)]),
+    bounds=st.tuples(
+        *[st.tuples(st.integers(0, 4), st.sampled_from([0, KB, 3 * KB]), st.sampled_from(POLICIES)) for _ in range(3)]
+    ),
     workers=st.integers(1, 3),
     memory=st.sampled_from([0, 2 * KB, 20 * KB]),
 )
@@ -583,15 +586,15 @@ def test_whatever_happens_everything_is_accounted_for(
     path: Path,
     shape: str,
     steps: list[int | list[set[int]]],
-    bounds: tuple[tuple[int, str], ...],
+    bounds: tuple[tuple[int, int, str], ...],
     workers: int,
     memory: int,
 ) -> None:
     """A number puts one message for the consumer of that number; a list is a batch, and who wants which message."""
     consumers = [RecordingConsumer() for _ in range(3)]
     seats = [
-        Seat(str(index), consumer, workers=workers, capacity=capacity, policy=policy)
-        for index, (consumer, (capacity, policy)) in enumerate(zip(consumers, bounds))
+        Seat(str(index), consumer, workers=workers, capacity=capacity, policy=policy, capacity_bytes=size)
+        for index, (consumer, (capacity, size, policy)) in enumerate(zip(consumers, bounds))
     ]
     wanted = [0, 0, 0]
     done: list[int] = []
@@ -616,11 +619,11 @@ def test_whatever_happens_everything_is_accounted_for(
         rig.finish()
         snapshot = rig.snapshot()
 
-    for stats, consumer, count, (capacity, policy) in zip(snapshot.consumers, consumers, wanted, bounds):
+    for stats, consumer, count, (capacity, size, policy) in zip(snapshot.consumers, consumers, wanted, bounds):
         assert stats.enqueued == accounted(stats) == stats.processed + stats.dropped == count
         assert len(set(consumer.bodies)) == len(consumer.bodies) == stats.processed
         assert not capacity or policy == BLOCK or stats.watermark <= capacity
-        assert stats.dropped == 0 or (capacity and policy != BLOCK) or memory
+        assert stats.dropped == 0 or ((capacity or size) and policy != BLOCK) or memory
     assert len(done) == len(set(done)) == sum(len(step) for step in steps if not isinstance(step, int))
     assert snapshot.hub.backlog == 0
 
@@ -633,7 +636,7 @@ def test_the_log_names_the_bound_that_own_work_met(
     rig = Rig(path, shape, [Seat("a", RecordingConsumer(), capacity=1, policy=policy)], memory=MB)
     for number in range(150):
         rig.shape.inlet(0).put(weighing(10 * KB, number))
-    rig.segment.close()
+    rig.close()
 
     assert [record.getMessage() for record in caplog.records] == [
         f"a: no room ({reason}): 1 messages dropped ({policy}), 1 since the start"
