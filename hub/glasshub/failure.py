@@ -92,7 +92,11 @@ class Aftercare(Protocol):
         """
 
     def park(self, station: int, frame: Frame, failure: Failure) -> None:
-        """Put it away, to be looked at. Called only where the consumer's policy parks."""
+        """Put it away, to be looked at. Called only where that can be done."""
+
+    @property
+    def can_park(self) -> bool:
+        """Whether there is a place to put messages away."""
 
     def halt(self, station: int, reason: str) -> None:
         """Have the hub stop, since that consumer cannot go on; the message at hand stays as it is."""
@@ -114,6 +118,11 @@ class Care:
         self.is_halted = False
         self._station = station
         self._aftercare = aftercare
+
+    @property
+    def can_park(self) -> bool:
+        """See `Aftercare.can_park`."""
+        return self._aftercare.can_park
 
     def retry(self, frame: Frame, after: float, error: str) -> None:
         """See `Aftercare.retry`."""

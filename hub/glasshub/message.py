@@ -7,7 +7,7 @@ import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from .errors import MessageError
 
@@ -23,10 +23,12 @@ class Frame:
         topic: Raw topic.
         body: Raw body.
         received_ns: When the enqueuer received it, CLOCK_MONOTONIC in nanoseconds.
-        completion: To be told when a consumer has finished with the message; the enqueuer sets it where the source
-            wants to know when all have, else it is None.
+        completion: To be told when a consumer has finished with the message: the enqueuer sets it where the source
+            wants to know when all have, and a spool where it wants to know of each; else it is None.
         attempts: How often one consumer has tried it and is to try it again; above 0 it is for that consumer alone.
         first_ns: When the first of these attempts failed; 0 for none.
+        is_pickled: Whether the body is no message of the bus but what a consumer has put into its own queue, pickled on
+            its way to another process. Nothing that comes from outside ever is.
     """
 
     __slots__ = ("body", "completion", "received_ns", "topic")
@@ -34,12 +36,13 @@ class Frame:
     # Of the class, so that ordinary frames pay nothing for them.
     attempts = 0
     first_ns = 0
+    is_pickled = False
 
     def __init__(self, topic: bytes, body: bytes, received_ns: int) -> None:
         self.topic = topic
         self.body = body
         self.received_ns = received_ns
-        self.completion: Completion | None = None
+        self.completion: Listener | None = None
 
     @property
     def weight(self) -> int:
@@ -48,19 +51,44 @@ class Frame:
 
     def again(self, now_ns: int) -> Frame:
         """The message as one consumer gets it that has tried it once more, by now, and is to try it again."""
-        return RepeatedFrame(self, now_ns)
+        again = NotedFrame(
+            self.topic,
+            self.body,
+            self.received_ns,
+            attempts=self.attempts + 1,
+            first_ns=self.first_ns or now_ns,
+            is_pickled=self.is_pickled,
+        )
+        again.completion = self.completion
+        return again
 
 
-class RepeatedFrame(Frame):
-    """A message that one consumer gets again."""
+class Listener(Protocol):
+    """Whoever wants to know when consumers have finished with a message."""
 
-    __slots__ = ("attempts", "first_ns")
+    def one_done(self) -> None:
+        """Hear that one consumer has. Threads: any."""
 
-    def __init__(self, frame: Frame, now_ns: int) -> None:
-        super().__init__(frame.topic, frame.body, frame.received_ns)
-        self.completion = frame.completion
-        self.attempts = frame.attempts + 1
-        self.first_ns = frame.first_ns or now_ns
+
+class NotedFrame(Frame):
+    """A message of which there is more to say than of others, see `Frame`."""
+
+    __slots__ = ("attempts", "first_ns", "is_pickled")
+
+    def __init__(
+        self,
+        topic: bytes,
+        body: bytes,
+        received_ns: int,
+        *,
+        attempts: int = 0,
+        first_ns: int = 0,
+        is_pickled: bool = False,
+    ) -> None:
+        super().__init__(topic, body, received_ns)
+        self.attempts = attempts
+        self.first_ns = first_ns
+        self.is_pickled = is_pickled
 
 
 class Completion:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from .consumer import BoundConsumer
 from .errors import MessageError
 from .failure import Care, Failure, ReportedError, one_line, traceback_of
 from .logs import Repeats, held_back
@@ -28,6 +27,13 @@ _clock = time.monotonic_ns
 _FAILED = Outcome.FAILED
 
 
+class Handles(Protocol):
+    """What a worker has a consumer do."""
+
+    def handle(self, frame: Frame) -> Outcome:
+        """See `BoundConsumer.handle`."""
+
+
 class Runner:
     """Hands messages to one consumer, and counts. Threads: one worker, the one that owns the slots.
 
@@ -35,7 +41,7 @@ class Runner:
     nothing more: what is taken for it is left as it is, not counted and not finished.
     """
 
-    def __init__(self, name: str, consumer: BoundConsumer, slots: WorkerSlots, repeats: Repeats, care: Care) -> None:
+    def __init__(self, name: str, consumer: Handles, slots: WorkerSlots, repeats: Repeats, care: Care) -> None:
         self._name = name
         self._handle = consumer.handle
         self._slots = slots
@@ -65,18 +71,18 @@ class Runner:
         As `run` for each, but while there is a next frame, the end of one and the beginning of the next are counted
         in one go.
         """
-        frame, outcome = self._next(queue), None
+        frame, outcome, completion = self._next(queue), None, None
         while frame is not None:
             self._slots.turned(outcome, _clock(), frame.received_ns, queue.head_ns())
+            if completion is not None:  # now that it is counted: who hears of it may trust the counts
+                completion.one_done()
             outcome = self._attempt(frame)
-            if outcome is None:
-                frame = None if bell.is_stopped else self._next(queue)
-                continue
-            if frame.completion is not None:
-                frame.completion.one_done()
-            frame = None if bell.is_stopped else queue.take()
+            completion = frame.completion if outcome is not None else None
+            frame = None if bell.is_stopped else self._next(queue)
         if outcome is not None:
             self._slots.finished(outcome, _clock())
+        if completion is not None:
+            completion.one_done()
 
     def _next(self, queue: WorkQueue[Frame]) -> Frame | None:
         """The next frame; none for a consumer that is halted, whose queue is emptied."""

@@ -17,19 +17,18 @@ import pytest
 from glasshub import ConsumerSignal, Drop, Halt, Retry
 from glasshub.compat.incoming import Item
 from glasshub.config import DROP_NEWEST
-from glasshub.dispatch import SHAPES
 from glasshub.dispatch.redelivery import Redelivery
 from glasshub.failure import Failure, ReportedError, RetryPolicy, one_line, traceback_of
 from glasshub.message import Completion, Frame
 from glasshub.stats import Outcome
 
 from ..fakes import PATIENCE, BlockingConsumer, FakeClock, RaisingConsumer, RecordingConsumer, frame
-from .rig import Rig, Seat, running
+from .rig import IN_PROCESS, Rig, Seat, running
 
 HOUR = 3600.0
 SECOND = 1_000_000_000
 
-every_shape = pytest.mark.parametrize("shape", SHAPES)
+every_shape = pytest.mark.parametrize("shape", IN_PROCESS)
 
 #: Three attempts, one hard after the other.
 THREE = RetryPolicy(retries=2, delay=0.001)

@@ -20,7 +20,8 @@ from glasshub.failure import Care, RetryPolicy
 from glasshub.logs import Repeats
 from glasshub.message import Completion, Frame, Message
 from glasshub.queues import Bell, WorkQueue
-from glasshub.stats import ConsumerRow, Outcome, SegmentWriter
+from glasshub.segment import ConsumerRow, SegmentWriter
+from glasshub.stats import Outcome
 from glasshub.worker import Lane, Runner, WorkerThread
 from glasshub_stats import ConsumerStats
 
@@ -261,7 +262,7 @@ def test_a_worker_that_dies_of_our_own_error_says_so(bench: Bench, caplog: pytes
     message.completion = Completion(1, lambda: dict[str, None]()["ours"])
     worker.start()
 
-    queue.put([message, frame()])
+    queue.put([message, frame(), frame()])
     worker.join(PATIENCE)
 
     assert isinstance(worker.error, KeyError)
