@@ -35,6 +35,14 @@ BLOCK, DROP_OLDEST, DROP_NEWEST = POLICIES = ("block", "drop-oldest", "drop-newe
 
 #: Seconds of a year: what is to take longer is a mistake.
 _LONGEST = 365 * 86400
+#: What may happen when the disk has no room for a message.
+FULL_POLICIES = (BLOCK, DROP_NEWEST)
+
+#: How the disk is written to.
+SYNCHRONOUS = ("full", "normal")
+
+#: Where a consumer that the spool does not know yet begins.
+END, OLDEST = BEGINNINGS = ("end", "oldest")
 
 #: What the queues may hold at the least, in bytes: some batches of messages.
 _LEAST_MEMORY = 1 << 20
@@ -52,7 +60,8 @@ class HubSection:
     """The hub itself."""
 
     name: str = _setting("glasshub", "Name of the hub: of its segment, its socket, and of collectd's plugin instance.")
-    shape: str = _setting("threads", "Shape of dispatch: inline, shared or threads.")
+    shape: str = _setting("processes", "Shape of dispatch: inline, shared, threads or processes.")
+    nice: int = _setting(2, "Shape processes: how much nicer worker processes are than the hub, 0 to 19 (nice(1)).")
     drain_timeout: float = _setting(30.0, "Seconds that a stopping hub gives its consumers to finish the backlog.")
     switch_interval: float = _setting(
         0.0005,
@@ -62,7 +71,8 @@ class HubSection:
     memory: int = _setting(
         1 << 30,
         "Bytes that the messages in all queues may take together, each message counted once: its topic, its body and "
-        "200 bytes; 0 for no bound. At it the consumer with the longest queue is treated as its `overflow` says.",
+        "200 bytes; 0 for no bound. At it the consumer with the longest queue is treated as its `overflow` says. With "
+        "a spool it has no say: little is in memory.",
     )
     entry_points: bool = _setting(
         True,
@@ -97,6 +107,29 @@ class ZmqSection:
     tcp_keepalive_count: int = _setting(-1, "Lost probes that mean a dead connection; -1 as the system has it.")
     reconnect_interval: float = _setting(0.1, "Seconds before a lost endpoint is tried again.")
     reconnect_interval_max: float = _setting(0.0, "Seconds up to which that time doubles; 0 keeps it constant.")
+
+
+@dataclass(frozen=True)
+class SpoolSection:
+    """The backlog on disk. docs/spool.md tells what it promises."""
+
+    directory: str = _setting(
+        "",
+        "Where it stands, in a directory of the hub's name; empty: the backlog is in memory, and gone when the hub is "
+        "killed.",
+    )
+    limit: int = _setting(
+        0, "Bytes that the file may have before nothing more is accepted; 0 for as many as the file system has."
+    )
+    full: str = _setting(
+        BLOCK,
+        "What happens when there is no room, or the disk fails: block, which has the enqueuer wait, and every consumer "
+        "with it; or drop-newest.",
+    )
+    synchronous: str = _setting(
+        "full",
+        "full: what is accepted is on disk. normal: a power failure may take the last of it, a killed hub does not.",
+    )
 
 
 @dataclass(frozen=True)
@@ -161,12 +194,17 @@ class ConsumerSection:
 
     location: str = _setting("", "The class, as module:Class.")
     topics: tuple[str, ...] = _setting((), "Topics instead of those of the class (native consumers only).")
-    workers: int = _setting(1, "Threads that may run it at the same time, in shape threads.")
+    workers: int = _setting(1, "Threads that may run it at the same time, in shapes processes and threads.")
     group: str = _setting("", "Consumers of one group never run at the same time.")
     capacity: int = _setting(
         0,
-        "Messages that may wait for it; 0 for as many as the memory of the hub allows. Shape inline has no queue for "
-        "messages of the bus.",
+        "Messages that may wait for it; 0 for as many as the memory of the hub, or the disk, allows. Without a spool, "
+        "shape inline has no queue for messages of the bus.",
+    )
+    capacity_bytes: int = _setting(
+        0,
+        "Bytes that may wait for it, counted as in [hub] memory; 0 for as many as that allows. With both, whichever is "
+        "reached first counts. Not with a spool.",
     )
     overflow: str = _setting(
         DROP_OLDEST,
@@ -189,7 +227,9 @@ class ConsumerSection:
     )
     max_processing: float = _setting(0.0, "Seconds at one message after which a worker is shown as stuck; 0 for never.")
     max_deaths: int = _setting(
-        3, "Shape processes: deaths of a worker process at one message after which the message is parked, or given up."
+        3,
+        "Shape processes: deaths of a worker process at one message after which the message is parked, or, without a "
+        "spool, counted as failed and gone.",
     )
     replace: bool = _setting(
         False, "Shape processes: whether a worker process is replaced that is stuck, see max_processing."
@@ -198,6 +238,11 @@ class ConsumerSection:
         "",
         "Shape processes: name of the worker process that runs it, with all others that name the same one; empty for "
         "the one of all that name none.",
+    )
+    beginning: str = _setting(
+        END,
+        "What it gets when the spool does not know it yet: end, what comes from now on; oldest, what others have not "
+        "finished, too.",
     )
     settings: Mapping[str, Any] = field(
         default_factory=dict, metadata={"help": "A table for the consumer's own use; its constructor gets it."}
@@ -209,14 +254,15 @@ SECTIONS: Mapping[str, type[Any]] = MappingProxyType(
     {
         "hub": HubSection,
         "zmq": ZmqSection,
+        "spool": SpoolSection,
         "stats": StatsSection,
         "logging": LoggingSection,
         "fedmsg": FedmsgSection,
     }
 )
 
-#: In the file the key is `class`, a reserved word in Python.
-_FILE_KEYS = {"class": "location"}
+#: In the file the keys are `class` and `from`, reserved words in Python.
+_FILE_KEYS = {"class": "location", "from": "beginning"}
 
 
 @dataclass(frozen=True)
@@ -224,13 +270,14 @@ class Config:
     """The effective configuration. Immutable.
 
     Attributes:
-        hub, zmq, stats, logging, fedmsg: A section each.
+        hub, zmq, spool, stats, logging, fedmsg: A section each.
         consumers: A section for each configured consumer, by name.
         origins: Where each value came from, by its dotted name; those not in it are defaults.
     """
 
     hub: HubSection = HubSection()
     zmq: ZmqSection = ZmqSection()
+    spool: SpoolSection = SpoolSection()
     stats: StatsSection = StatsSection()
     logging: LoggingSection = LoggingSection()
     fedmsg: FedmsgSection = FedmsgSection()
@@ -381,6 +428,7 @@ def _check(config: Config, origins: Mapping[str, str]) -> None:
     """What a type cannot say."""
     for holds, key, complaint in (
         (re.fullmatch(_NAME, config.hub.name), "hub.name", "1 to 64 of the characters A-Za-z0-9_.:@-"),
+        (0 <= config.hub.nice <= 19, "hub.nice", "0 to 19"),
         (config.hub.drain_timeout >= 0, "hub.drain_timeout", "0 seconds or more"),
         (
             config.hub.memory == 0 or config.hub.memory >= _LEAST_MEMORY,
@@ -397,6 +445,13 @@ def _check(config: Config, origins: Mapping[str, str]) -> None:
         (-1 <= config.zmq.tcp_keepalive_count <= _MOST, "zmq.tcp_keepalive_count", f"-1 to {_MOST}"),
         (0 <= config.zmq.reconnect_interval <= 1e6, "zmq.reconnect_interval", "0 to 1000000 seconds"),
         (0 <= config.zmq.reconnect_interval_max <= 1e6, "zmq.reconnect_interval_max", "0 to 1000000 seconds"),
+        (
+            config.spool.limit == 0 or config.spool.limit >= _LEAST_MEMORY,
+            "spool.limit",
+            f"0, or {_LEAST_MEMORY} bytes and more",
+        ),
+        (config.spool.full in FULL_POLICIES, "spool.full", " or ".join(FULL_POLICIES)),
+        (config.spool.synchronous in SYNCHRONOUS, "spool.synchronous", " or ".join(SYNCHRONOUS)),
         (re.fullmatch("[0-7]{3,4}", config.stats.mode), "stats.mode", "an octal mode such as 0640"),
         (re.fullmatch("[0-7]{3,4}", config.stats.socket_mode), "stats.socket_mode", "an octal mode such as 0660"),
         (
@@ -430,18 +485,25 @@ def _check(config: Config, origins: Mapping[str, str]) -> None:
             value = getattr(getattr(config, section), name)
             raise ConfigError(f"{key} = {value!r} must be {complaint}", origin=origins.get(key, DEFAULT))
     for name, consumer in config.consumers.items():
-        _check_consumer(f"consumers.{name}", consumer, origins, is_spooling=_is_spooling(config))
-
-
-def _is_spooling(config: Config) -> bool:
-    return bool(getattr(getattr(config, "spool", None), "directory", ""))
+        _check_consumer(f"consumers.{name}", consumer, origins, is_spooling=bool(config.spool.directory))
 
 
 def _check_consumer(dotted: str, consumer: ConsumerSection, origins: Mapping[str, str], *, is_spooling: bool) -> None:
     for holds, key, complaint in (
         (1 <= consumer.workers <= 1000, "workers", "1 to 1000"),
         (0 <= consumer.capacity <= _MOST, "capacity", f"0 to {_MOST}"),
+        (
+            consumer.capacity_bytes == 0 or consumer.capacity_bytes >= _LEAST_MEMORY,
+            "capacity_bytes",
+            f"0, or {_LEAST_MEMORY} bytes and more",
+        ),
+        (
+            not (consumer.capacity_bytes and is_spooling),
+            "capacity_bytes",
+            "0 with a spool, which counts what waits in messages: set capacity, or limit in [spool]",
+        ),
         (consumer.overflow in POLICIES, "overflow", f"one of {', '.join(POLICIES)}"),
+        (consumer.beginning in BEGINNINGS, "beginning", " or ".join(BEGINNINGS)),
         (0 <= consumer.retry <= 1000, "retry", "0 to 1000 attempts"),
         (0 <= consumer.retry_delay <= _LONGEST, "retry_delay", f"0 to {_LONGEST} seconds"),
         (0 <= consumer.retry_delay_max <= _LONGEST, "retry_delay_max", f"0 to {_LONGEST} seconds"),
@@ -451,10 +513,8 @@ def _check_consumer(dotted: str, consumer: ConsumerSection, origins: Mapping[str
         (not consumer.park or is_spooling, "park", "false without a spool: set directory in [spool] to have one"),
     ):
         if not holds:
-            value = getattr(consumer, key)
-            raise ConfigError(
-                f"{dotted}.{key} = {as_toml(value)} must be {complaint}", origin=origins[f"{dotted}.{key}"]
-            )
+            where = f"{dotted}.{file_key(key)}"
+            raise ConfigError(f"{where} = {as_toml(getattr(consumer, key))} must be {complaint}", origin=origins[where])
     if consumer.group and consumer.workers > 1:
         raise ConfigError(
             f"{dotted} is in group {consumer.group!r}, whose consumers never run at the same time: "

@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 import glasshub_stats
@@ -16,7 +15,8 @@ from .compat.producers import ProducerThread, polls, seconds
 from .compat.site import FedmsgSite
 from .config import ConsumerSection
 from .consumer import BoundConsumer
-from .stats import ProducerRow, SegmentWriter
+from .logs import reopen
+from .segment import ProducerRow, SegmentSlots
 
 logger = logging.getLogger(__name__)
 
@@ -89,9 +89,41 @@ class Background(Protocol):
         """Whether it has not ended."""
 
 
+class Staff(Protocol):
+    """Everybody who works in a hub, wherever they are. Threads: main thread only."""
+
+    @property
+    def members(self) -> Sequence[Member]:
+        """The consumers, in the order of their rows in the segment."""
+
+    @property
+    def producer_rows(self) -> list[ProducerRow]:
+        """The rows of the producers."""
+
+    @property
+    def disabled(self) -> Sequence[str]:
+        """Names of those that their own configuration leaves disabled."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nobody to do anything."""
+
+    def background(self, segment: SegmentSlots, since: float) -> list[Background]:
+        """What works beside the way of a message; not started. `since`: see `Crew.background`."""
+
+    def start(self) -> None:
+        """Start what those of fedmsg need around them."""
+
+    def reopen(self) -> None:
+        """Open log files anew."""
+
+    def close(self) -> None:
+        """Close everybody; messages are no longer handed out."""
+
+
 @dataclass(frozen=True)
 class Crew:
-    """The crew. Threads: main thread only.
+    """The crew that is in this process. Threads: main thread only.
 
     Attributes:
         members: The consumers, in the order of their rows in the segment.
@@ -106,26 +138,41 @@ class Crew:
     disabled: list[str] = field(default_factory=list)
 
     @property
+    def producer_rows(self) -> list[ProducerRow]:
+        """See `Staff.producer_rows`."""
+        return [job.row for job in self.jobs]
+
+    @property
     def is_idle(self) -> bool:
         """Whether there is nobody to do anything."""
         return not any(member.consumer for member in self.members) and not any(job.is_up for job in self.jobs)
 
-    def background(self, segment: SegmentWriter) -> list[Background]:
-        """The threads of the producers, and of what fetches the backlog; not started."""
+    def background(self, segment: SegmentSlots, since: float = 0.0, *, is_first: bool = True) -> list[Background]:
+        """The threads of the producers, and of what fetches the backlog; not started.
+
+        Args:
+            segment: Where they count.
+            since: Unix time; what was published before is in the spool, and not to be fetched.
+            is_first: Whether the hub has just been started: then its consumers have a backlog to fetch.
+        """
         threads: list[Background] = []
         for job, slots in zip(self.jobs, segment.producers):
             if isinstance(job.producer, MonitoringProducer):
-                self._connect(job.producer, segment.path)
+                self._connect(job.producer, segment)
             if job.is_polled:
                 threads.append(ProducerThread(job.name, job.producer, slots))
-        if self.site is not None:
-            threads += self.site.backlog([(m.name, m.consumer) for m in self.members], segment.fetches)
+        if self.site is not None and is_first:
+            threads += self.site.backlog([(m.name, m.consumer) for m in self.members], segment.fetches, since)
         return threads
 
     def start(self) -> None:
         """Start what those of fedmsg need around them."""
         if self.site is not None:
             self.site.start()
+
+    def reopen(self) -> None:
+        """Open log files anew."""
+        reopen()
 
     def close(self) -> None:
         """Close everybody; messages are no longer handed out."""
@@ -138,10 +185,10 @@ class Crew:
         if self.site is not None:
             self.site.close()
 
-    def _connect(self, monitoring: MonitoringProducer, segment: Path) -> None:
-        authors = [(row, m.consumer.author) for row, m in enumerate(self.members) if m.consumer is not None]
+    def _connect(self, monitoring: MonitoringProducer, segment: SegmentSlots) -> None:
+        authors = [(row, m.consumer.author) for row, m in zip(segment.rows, self.members) if m.consumer is not None]
         assert self.site is not None
-        monitoring.connect(lambda: glasshub_stats.read(str(segment)), authors, self.site.hub.producers)
+        monitoring.connect(lambda: glasshub_stats.read(str(segment.path)), authors, self.site.hub.producers)
 
 
 def _close(name: str, close: Callable[[], None]) -> None:

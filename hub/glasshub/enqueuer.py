@@ -15,7 +15,7 @@ from functools import partial
 
 from .backfill import Backfill
 from .dispatch import Routed, Shape
-from .errors import SourceError
+from .errors import HubError, SourceError
 from .gaps import Gap
 from .logs import Repeats, held_back
 from .message import FRAME_WEIGHT, Completion
@@ -56,12 +56,13 @@ class Enqueuer(threading.Thread):
         self._source = source
         self._router = router
         self._shape = shape
+        shape.wake = source.wake
         self._slots = slots
         self._backfill = backfill
         self._is_stopping = threading.Event()
         self._deadline = 0.0
         self._make_router: Callable[[], Router] | None = None
-        self._has_more = False
+        self._has_more = True  # what a spool has
         self._errors = 0
         self._published_ns = 0
         self._repeats = Repeats()
@@ -94,7 +95,7 @@ class Enqueuer(threading.Thread):
             finally:
                 self._source.close()
             self._finish()
-        except SourceError as error:
+        except HubError as error:  # says itself what to do
             self.error = error
         except BaseException as error:
             self.error = error

@@ -13,29 +13,30 @@ import logging
 import select
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import glasshub_stats
-from glasshub_stats import Snapshot
+from glasshub_stats import ConsumerStats, Snapshot
 
 from .backfill import Backfill
 from .compat.datagrepper import Datagrepper
 from .compat.gap_fetcher import GapFetcher, can_fetch
 from .config import DEFAULT, Config
-from .crew import Background, Crew, Member
-from .dispatch import SHAPES, Shape, Station
+from .crew import Background, Member, Staff
+from .dispatch import SHAPES, Shape, SpooledShape, Station
 from .enqueuer import Enqueuer
 from .errors import ConfigError, HubError, NoConsumerError
 from .failure import RetryPolicy
-from .logs import reopen
 from .notify import Notifier
+from .remote import RemoteRoster
 from .roster import Roster
 from .routing import Router
+from .segment import ConsumerRow, SegmentWriter, claimed
 from .sources import Source
-from .stats import ConsumerRow, SegmentWriter, claimed
+from .spooling import open_spool
 from .statsserver import StatsServer
 from .stuck import StuckWatch
 from .wakeup import Wakeup
@@ -51,7 +52,8 @@ _GRACE = 0.5
 
 @dataclass(frozen=True)
 class Left:
-    """What a stopped hub left undone for one consumer: messages waiting, at hand, and waiting to be tried again."""
+    """What a stopped hub left undone for one consumer, and nobody keeps: messages waiting, at hand, and to be tried
+    again."""
 
     consumer: str
     waiting: int
@@ -63,7 +65,14 @@ class Hub:
     """A hub that runs once, in the thread that calls `run`."""
 
     def __init__(
-        self, config: Config, roster: Roster, source: Source, *, directory: Path, version: str, notifier: Notifier
+        self,
+        config: Config,
+        roster: Roster | RemoteRoster,
+        source: Source,
+        *,
+        directory: Path,
+        version: str,
+        notifier: Notifier,
     ) -> None:
         """Take everything that the hub works with; nothing is started and nothing made.
 
@@ -125,7 +134,7 @@ class Hub:
             finally:
                 crew.close()
 
-    def _run(self, crew: Crew, on_ready: Callable[[], None]) -> list[Left]:
+    def _run(self, crew: Staff, on_ready: Callable[[], None]) -> list[Left]:
         segment = self._make_segment(crew)
         if any(member.section.max_processing for member in crew.members):
             self._stuck = StuckWatch(self._snapshot)
@@ -138,13 +147,13 @@ class Hub:
         try:
             server.start()
             stations = _stations(crew.members, segment)
-            kind = SHAPES[self._config.hub.shape]
-            shape = kind(stations, segment, memory=self._config.hub.memory, stop=self.request_stop)
+            shape = self._make_shape(crew, stations, segment)
             backfill = self._backfill()
             enqueuer = Enqueuer(self._source, self._router(stations), shape, segment.enqueuer, backfill)
             for index, station in enumerate(stations):
                 station.consumer.connect(shape.inlet(index), lambda: enqueuer.reroute(lambda: self._router(stations)))
-            background = crew.background(segment)
+            # What came just before may have been published later, by another clock.
+            background = crew.background(segment, shape.kept_until() - self._config.fedmsg.gap_margin)
             if backfill is not None:
                 background.append(self._gap_fetcher(backfill, stations, segment))
             shape.start()
@@ -157,15 +166,27 @@ class Hub:
                     segment.phase("running")
                     on_ready()
                     self._notifier.ready()
-                self._watch(segment, shape, enqueuer)
+                self._watch(segment, shape, enqueuer, crew)
             finally:
-                self._wind_down(segment, shape, enqueuer, [thread for thread in background if thread.is_alive()])
-                left = self._left()
+                try:
+                    self._wind_down(segment, shape, enqueuer, [thread for thread in background if thread.is_alive()])
+                    left = self._left(shape, crew)
+                finally:
+                    shape.end()
             return left
         finally:
             server.close()
             segment.phase("stopped")
             segment.close()
+
+    def _make_shape(self, crew: Staff, stations: list[Station], segment: SegmentWriter) -> Shape:
+        kind = SHAPES[self._config.hub.shape]
+        if self._config.spool.directory:
+            log = open_spool(self._config, crew.members)
+            full, memory = self._config.spool.full, self._config.hub.memory
+            return SpooledShape(kind, stations, segment, log, full=full, memory=memory, stop=self.request_stop)
+        logger.info("the backlog is in memory, and gone when the hub is killed: [spool] directory puts it on disk")
+        return kind(stations, segment, memory=self._config.hub.memory, stop=self.request_stop)
 
     def _router(self, stations: list[Station]) -> Router:
         return Router([station.consumer.topics for station in stations], strict=self._config.zmq.strict)
@@ -189,7 +210,7 @@ class Hub:
             limit=section.backlog_limit,
         )
 
-    def _make_segment(self, crew: Crew) -> SegmentWriter:
+    def _make_segment(self, crew: Staff) -> SegmentWriter:
         workers_of = SHAPES[self._config.hub.shape].workers_of
         rows = [
             ConsumerRow(
@@ -203,7 +224,7 @@ class Hub:
         return SegmentWriter(
             self.segment_path,
             rows,
-            producers=[job.row for job in crew.jobs],
+            producers=crew.producer_rows,
             name=self._config.hub.name,
             version=self._version,
             shape=self._config.hub.shape,
@@ -218,11 +239,11 @@ class Hub:
         enqueuer.opened.wait()
         return enqueuer.error is None
 
-    def _watch(self, segment: SegmentWriter, shape: Shape, enqueuer: Enqueuer) -> None:
+    def _watch(self, segment: SegmentWriter, shape: Shape, enqueuer: Enqueuer, crew: Staff) -> None:
         """Beat until the hub is to stop, and see to it that everybody is alive."""
         while not self._is_stopping and enqueuer.error is None:
-            self._sleep()
-            self._beat(segment)
+            self._sleep(crew)
+            self._beat(segment, shape)
             dead = shape.dead()
             if dead:
                 raise HubError(f"worker {', '.join(dead)} died of an error in Glasshub itself, see the log above")
@@ -231,19 +252,20 @@ class Hub:
         if enqueuer.error is not None:
             raise HubError(f"the enqueuer died: {enqueuer.error!r}, see the log above") from enqueuer.error
 
-    def _sleep(self) -> None:
+    def _sleep(self, crew: Staff) -> None:
         """Wait for the next beat, or for a request."""
         if select.select([self._wakeup], [], [], _BEAT)[0]:
             self._wakeup.clear()
         if self._is_reopening:
             self._is_reopening = False
             self._notifier.reloading()
-            reopen()
+            crew.reopen()
             logger.info("log files reopened")
             self._notifier.ready()
 
-    def _beat(self, segment: SegmentWriter) -> None:
-        """Show everybody who looks that the main loop goes round."""
+    def _beat(self, segment: SegmentWriter, shape: Shape) -> None:
+        """See to the workers, and show everybody who looks that the main loop goes round."""
+        shape.tend()
         segment.beat()
         self._notifier.beat(segment)
         if self._stuck is not None:
@@ -254,7 +276,7 @@ class Hub:
     ) -> None:
         segment.phase("draining")
         self._notifier.stopping()
-        self._beat(segment)
+        self._beat(segment, shape)
         deadline = time.monotonic() + self._config.hub.drain_timeout
         for thread in background:
             thread.stop()
@@ -262,22 +284,22 @@ class Hub:
         enqueuer.join(0 if self._is_aborting else _GRACE)
         while enqueuer.is_alive() and self._may_wait(deadline):
             enqueuer.join(_BEAT)
-            self._beat(segment)
+            self._beat(segment, shape)
         shape.close()
         while self._may_wait(deadline) and not shape.join(min(_BEAT, max(deadline - time.monotonic(), 0))):
-            self._beat(segment)
+            self._beat(segment, shape)
         for thread in background:
-            self._await(thread, segment, deadline)
+            self._await(thread, segment, shape, deadline)
         shape.stop()
         shape.join(0 if self._is_aborting else _GRACE)
         enqueuer.join(_GRACE)  # it goes by the shape when it is too late to wait for anything
-        self._beat(segment)
+        self._beat(segment, shape)
 
-    def _await(self, thread: Background, segment: SegmentWriter, deadline: float) -> None:
+    def _await(self, thread: Background, segment: SegmentWriter, shape: Shape, deadline: float) -> None:
         thread.join(0 if self._is_aborting else _GRACE)
         while thread.is_alive() and thread.is_awaited and self._may_wait(deadline):
             thread.join(_BEAT)
-            self._beat(segment)
+            self._beat(segment, shape)
         if thread.is_alive():
             logger.warning("left undone: %s is still at work", thread.name)
 
@@ -287,14 +309,20 @@ class Hub:
     def _snapshot(self) -> Snapshot:
         return glasshub_stats.read(str(self.segment_path))
 
-    def _left(self) -> list[Left]:
-        """What is left undone, said in the log."""
-        snapshot = self._snapshot()
-        left = [
-            Left(consumer.name, consumer.backlog, consumer.in_flight, consumer.delayed)
-            for consumer in snapshot.consumers
-            if consumer.backlog or consumer.in_flight or consumer.delayed
-        ]
+    def _left(self, shape: Shape, crew: Staff) -> list[Left]:
+        """What is left undone, said in the log, and not kept for the next start, which is said as well."""
+        running = [row for row, member in enumerate(crew.members) if member.consumer is not None]
+        consumers = self._snapshot().consumers
+        left: list[Left] = []
+        is_kept = False
+        for index, row in enumerate(running):
+            consumer, kept = consumers[row], shape.kept(index)
+            undone = _undone(consumer, kept)
+            if undone is not None:
+                left.append(undone)
+            if kept:
+                is_kept = True
+                logger.info("kept for the next start: %s: %d messages", consumer.name, kept)
         for item in left:
             logger.warning(
                 "left undone: %s: %d messages waiting, %d in flight%s",
@@ -304,11 +332,11 @@ class Hub:
                 f", {item.delayed} to be tried again" if item.delayed else "",
             )
         if not left:
-            logger.info("stopped; nothing was left undone")
+            logger.info("stopped; nothing is lost" if is_kept else "stopped; nothing was left undone")
         return left
 
 
-def _stations(members: list[Member], segment: SegmentWriter) -> list[Station]:
+def _stations(members: Sequence[Member], segment: SegmentWriter) -> list[Station]:
     return [
         Station(
             member.name,
@@ -317,17 +345,21 @@ def _stations(members: list[Member], segment: SegmentWriter) -> list[Station]:
             segment.injections[index],
             segment.workers[index],
             segment.drops[index],
+            segment.books[index],
             group=member.section.group,
             capacity=member.section.capacity,
+            capacity_bytes=member.section.capacity_bytes,
             policy=member.section.overflow,
             retry=RetryPolicy.of(member.section),
+            max_deaths=member.section.max_deaths,
+            patience=member.section.max_processing if member.section.replace else 0.0,
         )
         for index, member in enumerate(members)
         if member.consumer is not None
     ]
 
 
-def _no_consumer(crew: Crew) -> str:
+def _no_consumer(crew: Staff) -> str:
     if crew.members:
         return f"none of the {len(crew.members)} consumers could be started, see the log above"
     if crew.disabled:
@@ -336,3 +368,13 @@ def _no_consumer(crew: Crew) -> str:
         "there is no consumer to run: name one with --consumer module:Class or in a [consumers.NAME] section, "
         "or install a package that declares one"
     )
+
+
+def _undone(consumer: ConsumerStats, kept: int) -> Left | None:
+    """What nobody keeps of a consumer's messages; what is kept is what came last."""
+    lost = consumer.backlog + consumer.in_flight + consumer.delayed - kept
+    if lost <= 0:
+        return None
+    in_flight = min(lost, consumer.in_flight)
+    delayed = min(lost - in_flight, consumer.delayed)
+    return Left(consumer.name, lost - in_flight - delayed, in_flight, delayed)

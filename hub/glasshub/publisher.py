@@ -69,3 +69,26 @@ class Publisher:
                 os.chmod(path, mode)
         except (zmq.ZMQError, OSError) as error:
             raise PublishError(f"cannot publish at {endpoint!r}: {error.strerror}") from error
+
+
+def publisher_at(endpoints: Sequence[str], *, is_one_enough: bool) -> Publisher | None:
+    """A publisher; None where nothing is to be bound.
+
+    Args:
+        endpoints: Where.
+        is_one_enough: Whether only the first one is bound that can be.
+
+    Raises:
+        PublishError: An endpoint cannot be bound; or none of them, where one is enough.
+    """
+    if not endpoints:
+        return None
+    if not is_one_enough:
+        return Publisher(endpoints)
+    errors = []
+    for endpoint in endpoints:
+        try:
+            return Publisher([endpoint])
+        except PublishError as error:
+            errors.append(str(error))
+    raise PublishError("; ".join(errors))

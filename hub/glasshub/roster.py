@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from .compat.consumers import MokshaConsumer
 from .compat.fedmsg_config import FedmsgConfigFiles
 from .compat.libraries import blame_libraries, require_moksha
-from .compat.moksha import is_moksha_consumer, is_moksha_producer
+from .compat.moksha import Send, is_moksha_consumer, is_moksha_producer
 from .compat.site import MONITORING, FedmsgSite
 from .config import Config, ConsumerSection
 from .consumer import BoundConsumer, Consumer, NativeConsumer
@@ -46,6 +46,8 @@ class Roster:
         *,
         only: Sequence[str] = (),
         producers: Sequence[str] | None = None,
+        wanted: Sequence[tuple[str, ConsumerSection]] | None = None,
+        send: Send | None = None,
     ) -> None:
         """Take the configuration, and the locations (module:Class) that were named on the command line.
 
@@ -54,11 +56,15 @@ class Roster:
             fedmsg: fedmsg's; None if there is none.
             only: Consumers that run instead of all others.
             producers: Producers that run instead of those that installed packages declare; None names none.
+            wanted: Names and sections of the consumers to build, where that has been found out already.
+            send: Publishes what consumers send, see `FedmsgSite`.
         """
         self._config = config
         self._fedmsg = fedmsg
         self._only = only
         self._producers = producers
+        self._wanted = wanted
+        self._send = send
         self._site: FedmsgSite | None = None
         self._disabled: list[str] = []
 
@@ -82,6 +88,9 @@ class Roster:
 
     def wanted(self) -> Iterator[tuple[str, ConsumerSection]]:
         """Names and sections of the consumers to build."""
+        if self._wanted is not None:
+            yield from self._wanted
+            return
         names: set[str] = set()
         for location in dict.fromkeys(self._only):
             name, section = self._section_of(location)
@@ -190,7 +199,7 @@ class Roster:
                     "consumers and producers of fedmsg need its configuration: name it with "
                     "--fedmsg-config /etc/fedmsg.d"
                 )
-            self._site = FedmsgSite(self._config, self._fedmsg, stop)
+            self._site = FedmsgSite(self._config, self._fedmsg, stop, self._send)
         return self._site
 
 

@@ -18,13 +18,16 @@ from typing import Any
 import pytest
 import zmq
 
+from glasshub.message import Frame
+from glasshub.spool import Log
+
 from ..unit.fake_datagrepper import FakeDatagrepper, published
 from .hubs import DEADLINE, Bus, HubProcess, bus_in, hub_on, wait_until
 from .old_site import ENABLED, noted
 
 HERE = "tests.integration.old_site"
 
-every_shape = pytest.mark.parametrize("shape", ["inline", "shared", "threads"])
+every_shape = pytest.mark.parametrize("shape", ["inline", "shared", "threads", "processes"])
 
 
 @pytest.fixture
@@ -118,8 +121,12 @@ def test_twisteds_reactor_runs_and_is_heard_on_a_quiet_bus(tmp_path: Path, bus: 
 def test_a_consumer_that_stops_reactor_or_hub_has_us_drain_and_end(
     tmp_path: Path, bus: Bus, shape: str, how: str
 ) -> None:
+    os.mkfifo(tmp_path / "fifo")
     with site(bus, tmp_path, "Commanded", "Stopping", shape=shape) as hub:
         say(bus, f"stop {how}", "after")
+        if shape != "inline":  # where nobody sees what waits
+            hub.wait_until(lambda snapshot: snapshot.hub.received == 2, "both to be received")
+        (tmp_path / "fifo").write_bytes(b"")
 
         assert hub.process.wait(DEADLINE) == 0
     assert noted(tmp_path, "Commanded") == ["stop", "after"]
@@ -266,6 +273,27 @@ def test_a_hub_of_producers_alone_runs(tmp_path: Path, bus: Bus) -> None:
         assert hub.stop() == 0
 
 
+def test_a_worker_process_that_takes_the_place_of_another_fetches_nothing(tmp_path: Path, bus: Bus) -> None:
+    """The hub has received all the while."""
+    now = int(time.time())
+    last, missed = [published(n, "org.site.a", timestamp=now - 300 + n, msg=n) for n in range(2)]
+    write_status(tmp_path, last)
+    with FakeDatagrepper() as datagrepper:
+        datagrepper.rows += [last, missed]
+        place, url = str(tmp_path), datagrepper.url
+        with site(bus, tmp_path, "Site", shape="processes", status_directory=place, datagrepper_url=url) as hub:
+            hub.wait_until(lambda s: s.consumers[0].processed == 1 and not s.consumers[0].fetching, "the fetch")
+            asked = len(datagrepper.asked)
+            pid = hub.process.pid
+            os.kill(int(Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")), signal.SIGKILL)
+            hub.wait_until(lambda s: s.hub.worker_restarts == s.hub.worker_processes == 1, "another process")
+            bus.publish("org.site.a", published(2, "org.site.a", msg=2))
+            hub.wait_until(lambda s: s.consumers[0].processed == 2, "it to be at work")
+
+            assert hub.stop() == 0
+        assert len(datagrepper.asked) == asked
+
+
 @every_shape
 def test_what_was_published_while_the_hub_was_down_is_fetched_and_handled_once(
     tmp_path: Path, bus: Bus, shape: str
@@ -289,6 +317,38 @@ def test_what_was_published_while_the_hub_was_down_is_fetched_and_handled_once(
     assert noted(tmp_path, "Site") == [*range(1, 251), 1000]
     assert (stats.injected, stats.processed, stats.duplicates, stats.fetching) == (250, 251, 1, 0)
     assert json.loads((tmp_path / "h" / "Site").read_text())["message"]["body"]["msg_id"] == "2014-1000"
+
+
+def test_what_waits_in_the_spool_is_not_fetched_but_what_came_after_it_is(tmp_path: Path, bus: Bus) -> None:
+    """The status file names a message long before; each of those behind it is handled once, and none is missed."""
+    now = int(time.time())
+    rows = [published(n, "org.site.a", timestamp=now - 1000 + n, msg=n) for n in range(500)]
+    write_status(tmp_path, rows[0])
+    (tmp_path / "spool").mkdir(mode=0o700)
+    with Log(tmp_path / "spool" / "h", consumers=["Site"]) as log:
+        log.append([(waiting(row, now - 1000 + n), (0,)) for n, row in enumerate(rows[1:400], 1)])
+    with FakeDatagrepper() as datagrepper:
+        datagrepper.rows += rows
+        with site(
+            bus,
+            tmp_path,
+            "Site",
+            fedmsg=f"backlog_limit = 120\n[spool]\ndirectory = '{tmp_path}/spool'\n",
+            status_directory=str(tmp_path),
+            datagrepper_url=datagrepper.url,
+        ) as hub:
+            snapshot = hub.wait_until(lambda s: s.consumers[0].processed == 499 and not s.consumers[0].fetching, "all")
+            hub.stop()
+
+    assert sorted(noted(tmp_path, "Site")) == list(range(1, 500))
+    assert (snapshot.consumers[0].restored, snapshot.consumers[0].fetch_missed) == (399, 0)
+    assert snapshot.consumers[0].fetched < 120
+
+
+def waiting(row: dict[str, Any], received: float) -> Frame:
+    """A message that the bus has brought, at that Unix time."""
+    topic = str(row["topic"]).encode()
+    return Frame(topic, json.dumps(row).encode(), time.monotonic_ns() - int((time.time() - received) * 1e9))
 
 
 def test_a_fetch_is_bounded_and_what_it_misses_is_counted(tmp_path: Path, bus: Bus) -> None:

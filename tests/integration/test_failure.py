@@ -16,7 +16,7 @@ from .hubs import ROOT, Bus, HubProcess, bus_in, hub_on
 
 HERE = "tests.integration.consumers"
 
-every_shape = pytest.mark.parametrize("shape", ["inline", "shared", "threads"])
+every_shape = pytest.mark.parametrize("shape", ["inline", "shared", "threads", "processes"])
 
 
 @pytest.fixture

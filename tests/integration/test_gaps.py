@@ -22,7 +22,7 @@ from .old_site import ENABLED, noted
 #: Seconds before and after a gap that the hubs of these tests fetch, too.
 MARGIN = 0.5
 
-every_shape = pytest.mark.parametrize("shape", ["inline", "shared", "threads"])
+every_shape = pytest.mark.parametrize("shape", ["inline", "shared", "threads", "processes"])
 
 
 class Publishers:

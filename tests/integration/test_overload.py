@@ -15,7 +15,7 @@ from .hubs import Bus, HubProcess, bus_in, hub_on
 HERE = "tests.integration.consumers"
 MIB = 1 << 20
 
-queueing_shape = pytest.mark.parametrize("shape", ["shared", "threads"])
+queueing_shape = pytest.mark.parametrize("shape", ["shared", "threads", "processes"])
 
 
 @pytest.fixture
@@ -81,7 +81,10 @@ def test_in_a_flood_memory_stays_bounded_and_every_drop_is_counted(tmp_path: Pat
         assert consumer.processed + consumer.dropped == consumer.enqueued == 60_001
     assert done.consumer("Gate").dropped == full.consumer("Gate").dropped
     assert done.consumer("Gate").processed == full.consumer("Gate").backlog + 1
-    assert (done.consumer("Everything").dropped > 0) == (shape == "shared"), "it waits for the other one there alone"
+    if shape != "processes":  # where it may be that even who does nothing does not keep up with such a flood
+        assert (done.consumer("Everything").dropped > 0) == (shape == "shared"), (
+            "it waits for the other one there alone"
+        )
 
 
 def test_a_full_queue_drops_exactly_what_is_too_much_and_the_neighbour_gets_everything(
@@ -101,6 +104,36 @@ def test_a_full_queue_drops_exactly_what_is_too_much_and_the_neighbour_gets_ever
 
 
 @queueing_shape
+@pytest.mark.parametrize("policy", ["drop-oldest", "drop-newest"])
+def test_a_queue_with_too_many_bytes_drops_and_the_neighbour_gets_everything(
+    tmp_path: Path, bus: Bus, shape: str, policy: str
+) -> None:
+    """First large messages come, then small ones, of which no more than a thousand may wait."""
+    keys = "capacity = 1000", f"capacity_bytes = {MIB}", f'overflow = "{policy}"'
+    with hub_on(bus, tmp_path, "--shape", shape, toml=standing_still(tmp_path, *keys)) as hub:
+        occupied(bus, hub)
+
+        publish(bus, hub, 500, b'"%s"' % (b"x" * 10_000))
+        large = hub.wait_until(lambda snapshot: snapshot.consumer("Gate").enqueued == 501, "the large ones")
+        publish(bus, hub, 1500)
+        small = hub.wait_until(lambda snapshot: snapshot.consumer("Gate").enqueued == 2001, "the small ones")
+        open_gate(tmp_path)
+        done = hub.wait_until(lambda snapshot: not sum(c.backlog + c.in_flight for c in snapshot.consumers), "the end")
+
+    gate = done.consumer("Gate")
+    if policy == "drop-oldest":
+        assert 95 <= large.consumer("Gate").backlog <= 102
+        assert small.consumer("Gate").backlog == 1000
+    else:
+        assert large.consumer("Gate").backlog == 102
+        assert 102 <= small.consumer("Gate").backlog <= 122
+    assert gate.processed + gate.dropped == gate.enqueued == 2001
+    assert gate.dropped == small.consumer("Gate").dropped
+    assert done.consumer("Everything").processed == 2001
+    assert f"Gate: no room (capacity_bytes = {MIB}): " in hub.said()
+
+
+@queueing_shape
 def test_a_stop_ends_the_wait_for_a_full_queue_and_all_that_came_is_reported(
     tmp_path: Path, bus: Bus, shape: str
 ) -> None:
@@ -113,10 +146,13 @@ def test_a_stop_ends_the_wait_for_a_full_queue_and_all_that_came_is_reported(
 
         exit_code = hub.stop(signal.SIGTERM)
 
-    gate = hub.snapshot().consumer("Gate")
+    stopped = hub.snapshot()
+    gate = stopped.consumer("Gate")
     assert waiting.consumer("Gate").backlog == 100
     assert exit_code == 4
-    assert (gate.enqueued, gate.dropped, gate.backlog, gate.in_flight) == (1001, 0, 1000, 1)
-    assert "left undone: Gate: 1000 messages waiting, 1 in flight" in hub.said()
+    assert stopped.hub.received > waiting.hub.received, "the last sweep brings more"
+    assert (gate.enqueued, gate.dropped) == (stopped.hub.received, 0)
+    assert (gate.backlog, gate.in_flight) == (gate.enqueued - 1, 1)
+    assert f"left undone: Gate: {gate.backlog} messages waiting, 1 in flight" in hub.said()
     assert "Gate: no room (capacity = 100): the enqueuer waits for it, and every other consumer with it" in hub.said()
     assert " s for Gate" in hub.said()

@@ -18,7 +18,7 @@ from ..needs import program
 from .hubs import DEADLINE, Bus, HubProcess, bus_in, hub_on, wait_until
 
 HERE = "tests.integration.consumers"
-SHAPES = ("inline", "shared", "threads")
+SHAPES = ("inline", "shared", "threads", "processes")
 RECORDED = Path(__file__).parents[3] / "shared" / "data" / "fedmsg-messages.jsonl"
 
 
@@ -248,7 +248,7 @@ def test_a_third_signal_ends_a_hub_whatever_hangs(tmp_path: Path, bus: Bus) -> N
 
 
 def test_a_hub_that_is_aborted_leaves_in_the_log_what_each_thread_was_at(tmp_path: Path, bus: Bus) -> None:
-    with hub_on(bus, tmp_path, toml=gate(tmp_path)) as hub:
+    with hub_on(bus, tmp_path, "--shape", "threads", toml=gate(tmp_path)) as hub:
         bus.publish_many(1)
         hub.wait_until(lambda snapshot: snapshot.consumers[0].in_flight == 1, "the consumer to be at it")
         resource.prlimit(hub.process.pid, resource.RLIMIT_CORE, (0, 0))

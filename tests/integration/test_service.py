@@ -91,7 +91,7 @@ def test_a_hub_that_cannot_start_is_never_ready(tmp_path: Path, bus: Bus, manage
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shape", ["shared", "threads"])
+@pytest.mark.parametrize("shape", ["shared", "threads", "processes"])
 def test_a_consumer_that_hangs_shows_in_the_status_and_is_no_reason_for_a_restart(
     tmp_path: Path, bus: Bus, manager: ServiceManager, shape: str
 ) -> None:

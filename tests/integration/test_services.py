@@ -20,7 +20,7 @@ from .hubs import DEADLINE, Bus, HubProcess, bus_in, hub_on, wait_until
 from .irc_network import CHANNEL, Network, irc_network
 from .services import Caller, Listener, caller_to, fedmsg_command, free_port, listener_to, write_site
 
-SHAPES = ("inline", "shared", "threads")
+SHAPES = ("inline", "shared", "threads", "processes")
 
 #: What asks whether somebody listens already; the tests look for others.
 PROBE = "org.fedoraproject.dev.probe"

@@ -9,14 +9,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import glasshub_stats
-from glasshub.config import DROP_OLDEST
+from glasshub.config import BLOCK, DROP_OLDEST
 from glasshub.consumer import BoundConsumer
-from glasshub.dispatch import SHAPES, Shape, Station
+from glasshub.dispatch import PROCESSES, SHAPES, Shape, SpooledShape, Station
 from glasshub.failure import Aftercare, RetryPolicy
 from glasshub.message import Frame
-from glasshub.stats import ConsumerRow, SegmentWriter
+from glasshub.segment import ConsumerRow, SegmentWriter
+from glasshub.spool import Log
 from glasshub_stats import ConsumerStats, Snapshot
 
 from ..fakes import PATIENCE, BlockingConsumer, wait_until
@@ -33,6 +35,14 @@ class Seat:
     capacity: int = 0
     policy: str = DROP_OLDEST
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    capacity_bytes: int = 0
+
+
+#: The shapes that have their consumers where the hub is, as those of a test are.
+IN_PROCESS = tuple(shape for shape in SHAPES if shape != PROCESSES)
+
+#: What makes a spooled shape of a shape's name.
+SPOOLED = "+spool"
 
 
 class Rig:
@@ -45,9 +55,18 @@ class Rig:
     """
 
     def __init__(
-        self, path: Path, shape: str, seats: Sequence[Seat], *, memory: int = 0, aftercare: Aftercare | None = None
+        self,
+        path: Path,
+        shape: str,
+        seats: Sequence[Seat],
+        *,
+        memory: int = 0,
+        limit: int = 0,
+        full: str = BLOCK,
+        aftercare: Aftercare | None = None,
     ) -> None:
         self.is_halted = threading.Event()
+        shape, _, spool = shape.partition(SPOOLED[0])
         kind = SHAPES[shape]
         rows = [ConsumerRow(seat.name, kind.workers_of(seat.workers), True) for seat in seats]
         self.segment = SegmentWriter(path, rows, name="rig", version="1", shape=shape, source="memory")
@@ -59,16 +78,24 @@ class Rig:
                 self.segment.injections[i],
                 self.segment.workers[i],
                 self.segment.drops[i],
+                self.segment.books[i],
                 group=seat.group,
                 capacity=seat.capacity,
+                capacity_bytes=seat.capacity_bytes,
                 policy=seat.policy,
                 retry=seat.retry,
             )
             for i, seat in enumerate(seats)
         ]
-        self.shape: Shape = kind(
-            self.stations, self.segment, memory=memory, stop=self.is_halted.set, aftercare=aftercare
-        )
+        self.shape: Shape
+        if spool:
+            names = [seat.name for seat in seats]
+            log = Log(path.with_suffix(".spool"), consumers=names, synchronous="NORMAL", limit_bytes=limit)
+            self.shape = SpooledShape(
+                kind, self.stations, self.segment, log, memory=memory, full=full, stop=self.is_halted.set
+            )
+        else:
+            self.shape = kind(self.stations, self.segment, memory=memory, stop=self.is_halted.set, aftercare=aftercare)
         self._everybody = tuple(range(len(seats)))
 
     def publish(self, *frames: Frame, to: Sequence[int] | None = None) -> None:
@@ -91,10 +118,18 @@ class Rig:
 
     def finish(self) -> None:
         """Let the workers finish the backlog, and wait for them; and do what the enqueuer would have to do."""
-        while self.shape.turn():
-            pass
+        wait_until(self._is_handed_out, "nothing waits any more")
         self.shape.close()
         assert self.shape.join(PATIENCE), "workers do not end"
+
+    def _is_handed_out(self) -> bool:
+        is_busy = self.shape.turn()
+        return not is_busy and not any(self.shape.kept(station) for station in self._everybody)
+
+    def close(self) -> None:
+        """Give back what has no thread."""
+        self.shape.end()
+        self.segment.close()
 
     def snapshot(self) -> Snapshot:
         """What a reader of the segment sees now."""
@@ -106,9 +141,9 @@ class Rig:
 
 
 @contextmanager
-def running(path: Path, shape: str, *seats: Seat, memory: int = 0, aftercare: Aftercare | None = None) -> Iterator[Rig]:
+def running(path: Path, shape: str, *seats: Seat, **more: Any) -> Iterator[Rig]:
     """A rig whose workers run, and have ended at the end of the context; who blocks is released then."""
-    rig = Rig(path, shape, seats, memory=memory, aftercare=aftercare)
+    rig = Rig(path, shape, seats, **more)
     rig.shape.start()
     try:
         yield rig
@@ -119,4 +154,4 @@ def running(path: Path, shape: str, *seats: Seat, memory: int = 0, aftercare: Af
             if isinstance(seat.consumer, BlockingConsumer):
                 seat.consumer.release.set()
         rig.shape.join(PATIENCE)
-        rig.segment.close()
+        rig.close()

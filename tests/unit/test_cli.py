@@ -221,7 +221,7 @@ def test_a_shape_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path
     ran = run("run", "--shape", "round", "--zmq", f"ipc://{tmp_path}/b", "--stats-dir", tmp_path, "--consumer", "a:B")
 
     assert ran.returncode == cli.EXIT_USAGE
-    assert ran.stderr == "glasshub: --shape: hub.shape = 'round' must be one of inline, shared, threads\n"
+    assert ran.stderr == "glasshub: --shape: hub.shape = 'round' must be one of inline, shared, threads, processes\n"
 
 
 def test_a_hub_without_a_consumer_that_could_be_built_ends_with_an_error_and_no_traceback(tmp_path: Path) -> None:
@@ -508,7 +508,7 @@ def test_every_kind_of_value_in_a_consumers_settings_is_read_back_as_it_was(
     assert repr(config.consumers["a"].settings["value"]) == repr(expected)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     hub=st.fixed_dictionaries(
         {},

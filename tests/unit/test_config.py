@@ -132,8 +132,8 @@ def test_the_valid_keys_of_a_consumer_are_those_of_the_file(load: Load) -> None:
     text = refusal(load, "[consumers.a]\nclass = 'a:B'\nnope = 1")
 
     assert text.endswith(
-        "(valid ones are: capacity, class, group, max_deaths, max_processing, overflow, park, process, replace, retry, "
-        "retry_delay, retry_delay_max, settings, topics, workers)"
+        "(valid ones are: capacity, capacity_bytes, class, from, group, max_deaths, max_processing, overflow, park, "
+        "process, replace, retry, retry_delay, retry_delay_max, settings, topics, workers)"
     )
 
 
@@ -166,6 +166,9 @@ def test_a_value_of_the_wrong_type_is_refused(load: Load, file: Path, text: str,
         ("hub", "drain_timeout", [-1, -0.1, float("nan")], [0, 1e6]),
         ("hub", "switch_interval", [0, -1, 1e-7, 2, float("inf"), float("nan")], [1e-6, 1]),
         ("hub", "memory", [-1, 1, 2**20 - 1], [0, 2**20, 2**40]),
+        ("spool", "limit", [-1, 1, 2**20 - 1], [0, 2**20, 2**40]),
+        ("spool", "full", ["", "drop-oldest"], ["block", "drop-newest"]),
+        ("spool", "synchronous", ["", "FULL", "off"], ["full", "normal"]),
         ("zmq", "receive_high_water_mark", [-1, 2**31, 10**12], [0, 1, 2**31 - 1]),
         ("zmq", "reconnect_interval", [-0.1, float("nan"), float("inf"), 1e9], [0, 0.1]),
         ("zmq", "reconnect_interval_max", [-0.1, float("nan"), float("inf"), 1e9], [0, 60]),
@@ -211,10 +214,15 @@ def test_a_consumer_has_1_to_1000_workers(load: Load, file: Path, workers: int) 
         ("capacity = -1", "capacity = -1 must be 0 to 2147483647"),
         ("capacity = 2147483648", "capacity = 2147483648 must be 0 to 2147483647"),
         ("capacity = '1k'", "capacity must be a whole number, not '1k'"),
+        ("capacity_bytes = -1", "capacity_bytes = -1 must be 0, or 1048576 bytes and more"),
+        ("capacity_bytes = 100", "capacity_bytes = 100 must be 0, or 1048576 bytes and more"),
         ("overflow = 'drop'", 'overflow = "drop" must be one of block, drop-oldest, drop-newest'),
+        ("from = 'start'", 'from = "start" must be end or oldest'),
     ],
 )
-def test_the_bound_of_a_queue_that_makes_no_sense_is_refused(load: Load, file: Path, line: str, complaint: str) -> None:
+def test_what_makes_no_sense_for_a_consumers_queue_is_refused(
+    load: Load, file: Path, line: str, complaint: str
+) -> None:
     assert refusal(load, f"[consumers.a]\nclass = 'a:B'\n{line}") == f"{file}: consumers.a.{complaint}"
 
 
@@ -232,6 +240,15 @@ def test_the_bound_of_a_queue_that_makes_no_sense_is_refused(load: Load, file: P
 )
 def test_what_makes_no_sense_about_failing_is_refused(load: Load, file: Path, line: str, complaint: str) -> None:
     assert refusal(load, f"[consumers.a]\nclass = 'a:B'\n{line}") == f"{file}: consumers.a.{complaint}"
+
+
+def test_the_bytes_of_a_queue_have_no_bound_with_a_spool(load: Load, file: Path) -> None:
+    text = refusal(load, "[spool]\ndirectory = '/tmp'\n[consumers.a]\nclass = 'a:B'\ncapacity_bytes = 2000000")
+
+    assert text == (
+        f"{file}: consumers.a.capacity_bytes = 2000000 must be 0 with a spool, which counts what waits in messages: "
+        "set capacity, or limit in [spool]"
+    )
 
 
 def test_nothing_can_be_parked_without_a_spool(load: Load, file: Path) -> None:

@@ -28,14 +28,14 @@ from ..fakes import (
     frame,
     wait_until,
 )
-from .rig import Seat, running
+from .rig import IN_PROCESS, SPOOLED, Seat, running
 
 MS = 1_000_000
 SECOND = 1000 * MS
 
-every_shape = pytest.mark.parametrize("shape", SHAPES)
+every_shape = pytest.mark.parametrize("shape", [*IN_PROCESS, *[name + SPOOLED for name in IN_PROCESS]])
 #: Those that have a queue of ours.
-queueing_shape = pytest.mark.parametrize("shape", ["shared", "threads"])
+queueing_shape = pytest.mark.parametrize("shape", ["shared", "threads", "shared+spool", "threads+spool"])
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_only_those_who_want_a_message_get_it(shape: str, path: Path) -> None:
 
 @settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    shape=st.sampled_from(sorted(SHAPES)),
+    shape=st.sampled_from(IN_PROCESS),
     published=st.lists(st.lists(st.sets(st.integers(0, 2)), max_size=4), max_size=8),
     workers=st.integers(1, 3),
     grouped=st.booleans(),
@@ -389,17 +389,17 @@ def test_the_oldest_age_of_one_consumer_is_not_that_of_anothers_message(shape: s
         rig.publish(frame("2", received_ns=now_ns - 500 * SECOND), to=[0])
         rig.publish(frame("3", received_ns=now_ns - 400 * SECOND), to=[0, 1])
         rig.publish(frame("4", received_ns=now_ns - 300 * SECOND), to=[1])
-        if shape == "threads":
+        if shape.startswith("threads"):
             wait_until(lambda: rig.stats(1).processed == 3, "the rare one has nothing to wait for")
         stats = rig.snapshot().consumers
 
     assert stats[0].backlog == 2
     assert stats[0].oldest_age == pytest.approx(500, abs=PATIENCE)
-    assert (stats[1].backlog, stats[1].watermark) == ((2, 2) if shape == "shared" else (0, stats[1].watermark))
-    assert stats[1].oldest_age == (pytest.approx(400, abs=PATIENCE) if shape == "shared" else 0)
+    assert (stats[1].backlog, stats[1].watermark) == ((2, 2) if shape.startswith("shared") else (0, stats[1].watermark))
+    assert stats[1].oldest_age == (pytest.approx(400, abs=PATIENCE) if shape.startswith("shared") else 0)
 
 
-@every_shape
+@pytest.mark.parametrize("shape", IN_PROCESS)
 def test_a_message_is_acknowledged_once_after_its_last_consumer(shape: str, path: Path) -> None:
     consumers = [RecordingConsumer(), RaisingConsumer(ValueError), RecordingConsumer(outcome=Outcome.INVALID)]
     handled_by_then: dict[bytes, list[int]] = {}
@@ -418,7 +418,7 @@ def test_a_message_is_acknowledged_once_after_its_last_consumer(shape: str, path
     assert handled_by_then == {message.body: [3] for message in frames}
 
 
-@queueing_shape
+@pytest.mark.parametrize("shape", ["shared", "threads"])
 def test_a_message_that_is_left_is_not_acknowledged(shape: str, path: Path) -> None:
     acknowledged: list[bytes] = []
     frames = [frame(number) for number in range(3)]
@@ -434,12 +434,12 @@ def test_a_message_that_is_left_is_not_acknowledged(shape: str, path: Path) -> N
     assert acknowledged == [b"0"]
 
 
-@pytest.mark.parametrize(("shape", "workers"), [("inline", 1), ("shared", 1), ("threads", 5)])
-def test_more_workers_than_one_are_for_shape_threads(shape: str, workers: int) -> None:
+@pytest.mark.parametrize(("shape", "workers"), [("inline", 1), ("shared", 1), ("threads", 5), ("processes", 5)])
+def test_more_workers_than_one_are_for_shapes_in_which_consumers_have_their_own(shape: str, workers: int) -> None:
     assert SHAPES[shape].workers_of(5) == workers
 
 
-@queueing_shape
+@pytest.mark.parametrize("shape", ["shared", "threads"])
 def test_a_worker_that_died_is_named(shape: str, path: Path) -> None:
     with running(path, shape, Seat("a", RecordingConsumer())) as rig:
         message = frame()
@@ -448,4 +448,4 @@ def test_a_worker_that_died_is_named(shape: str, path: Path) -> None:
         rig.publish(message)
         wait_until(rig.shape.dead, "the worker has died")
 
-        assert rig.shape.dead() == ["dispatcher" if shape == "shared" else "a-0"]
+        assert rig.shape.dead() == ["dispatcher" if shape.startswith("shared") else "a-0"]

@@ -21,9 +21,10 @@ from glasshub.errors import SourceError
 from glasshub.gaps import Gap
 from glasshub.logs import Repeats
 from glasshub.message import Frame
+from glasshub.overflow import Backlog
 from glasshub.routing import Router
+from glasshub.segment import ConsumerRow, SegmentSlots, SegmentWriter
 from glasshub.sources import Batch
-from glasshub.stats import ConsumerRow, SegmentWriter
 from glasshub_stats import HubStats, read
 
 from ..fakes import PATIENCE, BlockingConsumer, MemorySource, RaisingConsumer, RecordingConsumer, frame, wait_until
@@ -47,7 +48,7 @@ class Collecting(Shape):
         turned_in: The threads that took those turns.
     """
 
-    def _build(self, stations: Sequence[Station], segment: SegmentWriter, repeats: Repeats) -> None:
+    def _build(self, stations: Sequence[Station], segment: SegmentSlots, repeats: Repeats) -> None:
         self.routed: list[Routed] = []
         self.at_once: list[int] = []
         self.waiting = 0
@@ -75,6 +76,10 @@ class Collecting(Shape):
     def rest(self, longest: float) -> float:
         """As the test wants it."""
         return min(longest, self.due_in)
+
+    def queue(self, station: int) -> Backlog:
+        """There is none."""
+        raise NotImplementedError
 
     def is_done(self, deadline: float) -> bool:
         """As the test wants it."""

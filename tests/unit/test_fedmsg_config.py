@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -394,7 +395,7 @@ def test_keys_that_change_nothing_are_listed_with_their_files(write: Write) -> N
 
 
 @pytest.mark.parametrize(
-    ("mode", "shape"), [(True, "shared"), ("yes", "shared"), (False, "threads"), ("no", "threads")]
+    ("mode", "shape"), [(True, "shared"), ("yes", "shared"), (False, "processes"), ("no", "processes")]
 )
 def test_consumers_that_never_ran_at_the_same_time_do_not_do_so_here(write: Write, mode: object, shape: str) -> None:
     """Moksha's blocking mode hands a message to one consumer after the other."""
@@ -736,3 +737,54 @@ def test_an_empty_variable_says_nothing(machine: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("FEDMSG_CONFIG", "")
 
     assert find_config().paths == ()
+
+
+def test_what_cannot_be_pickled_is_in_another_process_all_the_same(write: Write) -> None:
+    directory = write(
+        "a.py",
+        """
+        import threading, os
+        class Rule: pass
+        config = {"plain": {"a": [1, (2.0, None)]}, "call": lambda: 3, "lock": threading.Lock(), "module": os,
+                  "nested": {"rules": [Rule()]}, "kind": Rule}
+        """,
+    )
+    files = FedmsgConfigFiles(directory)
+    files.set("plain", "from the command line", origin="--option")
+
+    there = pickle.loads(pickle.dumps(files))
+
+    assert list(there.values) == list(files.values)
+    assert there.values["plain"] == "from the command line"
+    assert there.values["call"]() == 3
+    assert there.values["lock"].acquire(blocking=False)
+    assert there.values["module"] is os
+    assert type(there.values["nested"]["rules"][0]).__name__ == "Rule"
+    assert (there.origins, there.paths, there.warnings) == (files.origins, files.paths, files.warnings)
+
+
+def test_files_with_nothing_but_plain_values_are_not_run_again_for_another_process(write: Write) -> None:
+    directory = write("a.py", "config = {'endpoints': {'hub': ['tcp://127.0.0.1:9940']}, 'timeout': 2, 'irc': [{}]}")
+    files = FedmsgConfigFiles(directory)
+    (directory / "a.py").write_text("raise SystemExit('run again')", encoding="utf-8")
+
+    there = pickle.loads(pickle.dumps(files))
+
+    assert there.values == files.values
+
+
+def test_a_file_that_has_gone_bad_is_an_error_where_it_has_to_be_run_again(write: Write) -> None:
+    directory = write("a.py", "config = {'call': lambda: 3}")
+    pickled = pickle.dumps(FedmsgConfigFiles(directory))
+    (directory / "a.py").write_text("config = 1/0", encoding="utf-8")
+
+    with pytest.raises(ConfigError, match="this file cannot be run: ZeroDivisionError"):
+        pickle.loads(pickled)
+
+
+def test_a_value_that_the_files_say_no_more_is_left_out_in_another_process(write: Write) -> None:
+    directory = write("a.py", "config = {'call': lambda: 3, 'plain': 1}")
+    pickled = pickle.dumps(FedmsgConfigFiles(directory))
+    (directory / "a.py").write_text("config = {}", encoding="utf-8")
+
+    assert pickle.loads(pickled).values == {"plain": 1}

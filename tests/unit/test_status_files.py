@@ -15,7 +15,7 @@ from glasshub.compat.consumers import MokshaConsumer
 from glasshub.compat.datagrepper import last_message
 from glasshub.compat.moksha import MokshaHub
 from glasshub.compat.status_files import Missed, status_path
-from glasshub.stats import ConsumerRow, SegmentWriter
+from glasshub.segment import ConsumerRow, SegmentWriter
 
 from ..fakes import frame
 from . import old_consumers as old
@@ -124,6 +124,28 @@ def test_what_is_fetched_reaches_the_consumer_once_and_is_counted(tmp_path: Path
     assert bound.duplicates is not None
     assert bound.duplicates.has_seen(inlet.frames[0])
     assert bound.duplicates.is_over(frame(received_ns=time.monotonic_ns() + 3600 * 10**9))
+
+
+def test_what_is_in_the_spool_is_not_fetched_and_what_was_long_before_is_not_remembered(tmp_path: Path) -> None:
+    """A backlog of millions that waits there must not fill the memory with msg_ids."""
+    write_status(tmp_path, STATUS)
+    bound = built(tmp_path)
+    missed = Missed.by(bound, "glasshub")
+    assert missed is not None
+    rows = [ConsumerRow("Old", 1, True)]
+    segment = SegmentWriter(tmp_path / "stats", rows, name="x", version="1", shape="threads", source="memory")
+    kept_until = time.time() - 300
+
+    job = missed.job("Old", segment.fetches[0], kept_until)
+    segment.close()
+    message = json.dumps({"msg_id": "2014-2"})
+    long_before, just_before = (frame(message, received_ns=time.monotonic_ns() - ago * 10**9) for ago in (400, 301))
+
+    assert job.last.timestamp == kept_until
+    assert job.last.msg_id == missed.last.msg_id
+    assert bound.duplicates is not None
+    assert [bound.duplicates.has_seen(one) for one in (long_before, long_before)] == [False, False]
+    assert [bound.duplicates.has_seen(one) for one in (just_before, just_before)] == [False, True]
 
 
 def test_fedmsgs_own_fetch_does_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,11 +16,13 @@ from pathlib import Path
 from types import FrameType
 
 from .. import __version__, notify
+from ..compat.log import set_up_log
 from ..config import Config
+from ..dispatch import PROCESSES
 from ..errors import ConfigError
 from ..hub import Hub, Left
-from ..logs import set_up, set_up_dict
 from ..paths import default_stats_directory
+from ..remote import RemoteRoster
 from ..roster import Roster
 from ..sources.zmq import ZmqSource
 from .options import NO_BUS, Effective, add_options, effective_config
@@ -49,11 +51,12 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigError(NO_BUS)
     # Consumers are looked for where the operator stands, as fedmsg-hub does.
     sys.path.insert(0, os.getcwd())
-    _set_up_log(effective)
+    set_up_log(config, effective.fedmsg)
     _say_what_is_configured(effective)
     _raise_descriptor_limit()
     directory = Path(config.stats.directory) if config.stats.directory else default_stats_directory()
-    roster = Roster(config, effective.fedmsg, only=effective.consumers, producers=effective.producers)
+    kind = RemoteRoster if config.hub.shape == PROCESSES else Roster
+    roster = kind(config, effective.fedmsg, only=effective.consumers, producers=effective.producers)
     notifier = notify.from_environment(os.environ)
     hub = Hub(config, roster, ZmqSource(config.zmq), directory=directory, version=__version__, notifier=notifier)
     handle_signals = _signal_handlers(hub)
@@ -66,21 +69,6 @@ def run(options: argparse.Namespace) -> int:
     if sys.stderr is not None:
         faulthandler.enable()  # a watchdog ends a hub that hangs with SIGABRT: this tells what each thread was at
     return _end(hub.run(on_ready))
-
-
-def _set_up_log(effective: Effective) -> None:
-    section, files = effective.config.logging, effective.fedmsg
-    if files is None or "logging" not in files.values:
-        set_up(section.level, section.file)
-        return
-    explicit = [key for key in ("level", "file") if f"logging.{key}" in effective.config.origins]
-    set_up_dict(
-        files.values["logging"],
-        origin=files.origins["logging"],
-        level=section.level,
-        file=section.file,
-        explicit=explicit,
-    )
 
 
 def _say_what_is_configured(effective: Effective) -> None:

@@ -18,7 +18,7 @@ from ..message import Frame
 from ..stats import Outcome
 from .direct import Direct
 from .duplicates import Duplicates
-from .incoming import Incoming, Item
+from .incoming import Incoming, item_in
 from .messages import bus_message, decoded_message
 from .subscriptions import Callback, Current, Subscriptions
 
@@ -66,8 +66,9 @@ class MokshaConsumer:
         self._current.subscriptions = self._subscriptions
         if self.duplicates is not None and not frame.attempts and self._is_duplicate(frame, self.duplicates):
             return Outcome.DUPLICATE
-        if isinstance(frame, Item):
-            return self._work(frame.item)
+        item = item_in(frame)
+        if item is not None:
+            return self._work(item.item)
         if self._only is not None:
             return self._only(frame)
         outcomes = [self._attempt(callback, frame) for callback in self._subscriptions.callbacks(frame.topic)]

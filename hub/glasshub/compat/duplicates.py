@@ -6,7 +6,7 @@ from __future__ import annotations
 import threading
 
 from ..message import Frame, decode_json
-from .incoming import Item
+from .incoming import item_in
 
 #: Seconds after the fetch during which the bus may still bring what the fetch has brought.
 _SLACK_NS = 30_000_000_000
@@ -19,7 +19,9 @@ class Duplicates:
     was published after it began. Threads: the workers of the consumer; `end`: any.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, since_ns: int = 0) -> None:
+        """Remember nothing yet; what was received before `since_ns`, monotonic, cannot be fetched as well."""
+        self._since_ns = since_ns
         self._lock = threading.Lock()
         self._seen: set[str] = set()
         self._ended_ns = 0
@@ -34,6 +36,8 @@ class Duplicates:
 
     def has_seen(self, frame: Frame) -> bool:
         """Whether the consumer has been handed the message before; from now on it has."""
+        if frame.received_ns < self._since_ns:
+            return False
         msg_id = _msg_id(frame)
         if msg_id is None:
             return False
@@ -45,13 +49,15 @@ class Duplicates:
 
 def _msg_id(frame: Frame) -> str | None:
     """The message's msg_id; None where there is none that could be compared."""
-    body = frame.item.get("body") if isinstance(frame, Item) and isinstance(frame.item, dict) else _decoded(frame)
+    item = item_in(frame)
+    message = _decoded(frame) if item is None else item.item
+    body = message.get("body") if item is not None and isinstance(message, dict) else message
     found = body.get("msg_id") if isinstance(body, dict) else None
     return found if isinstance(found, str) else None
 
 
 def _decoded(frame: Frame) -> object:
     try:
-        return decode_json(frame.body.decode("utf-8")) if frame.body else None
+        return decode_json(frame.body.decode("utf-8"))
     except (ValueError, RecursionError):
         return None

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import marshal
 import os
 import re
 import runpy
@@ -179,11 +180,37 @@ class FedmsgConfigFiles:
         self.origins: dict[str, str] = {}
         self.warnings: list[str] = []
         self._found_endpoints: dict[str, list[str]] | None = None
+        self._allow_unsafe = allow_unsafe
         for file in self._files():
             if not allow_unsafe:
                 refuse_unsafe(file)
             for key, value in _run(file).items():
                 self.set(key, _merged(self.values.get(key), value), origin=str(file))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What goes to a worker process: plain values as they are; for functions, locks and the like it runs the files.
+
+        `marshal` tells them apart: it takes exactly what is plain, and never looks at more than the value.
+        """
+        plain = {key: _marshalled(value) for key, value in self.values.items()}
+        return {**self.__dict__, "values": plain}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """See `__getstate__`.
+
+        Raises:
+            ConfigError: The files had to be run, and could not be.
+        """
+        self.__dict__.update(state)
+        plain = state["values"]
+        again = self.values
+        if None in plain.values():
+            again = FedmsgConfigFiles(*self.paths, allow_unsafe=self._allow_unsafe).values
+        self.values = {
+            key: again[key] if value is None else marshal.loads(value)
+            for key, value in plain.items()
+            if value is not None or key in again
+        }
 
     def set(self, key: str, value: Any, *, origin: str) -> None:
         """Set a value over what the files say."""
@@ -416,6 +443,14 @@ def _run(file: Path) -> Mapping[str, Any]:
     if not isinstance(config, dict):
         raise ConfigError('the file defines no dict named "config"', origin=str(file))
     return config
+
+
+def _marshalled(value: Any) -> bytes | None:
+    """The value as `marshal` has it; None for one that is not plain."""
+    try:
+        return marshal.dumps(value)
+    except ValueError:
+        return None
 
 
 def _place(file: Path, error: BaseException) -> str:

@@ -7,6 +7,7 @@ handled by its workers and counted, and `qsize` is the backlog that everybody el
 
 from __future__ import annotations
 
+import pickle
 import queue
 import threading
 import time
@@ -30,10 +31,26 @@ class Item(Frame):
 
     __slots__ = ("item",)
 
+    is_pickled = True
+
     def __init__(self, item: Any) -> None:
         topic = item.get("topic") if isinstance(item, dict) else None
-        super().__init__(str(topic or "").encode("utf-8", "replace"), b"", time.monotonic_ns())
+        self.topic = str(topic or "").encode("utf-8", "replace")
+        self.received_ns = time.monotonic_ns()
+        self.completion = None
         self.item = item
+
+    @property
+    def body(self) -> bytes:  # type: ignore[override]
+        """What it is on its way to another process, or on disk.
+
+        Raises:
+            TypeError: It cannot go there.
+        """
+        try:
+            return pickle.dumps(self.item)
+        except Exception as error:
+            raise TypeError(f"{self.item!r} cannot be put into a queue that is not in this process: {error}") from error
 
     @property
     def weight(self) -> int:
@@ -55,6 +72,13 @@ class RepeatedItem(Item):
         self.completion = item.completion
         self.attempts = item.attempts + 1
         self.first_ns = item.first_ns or now_ns
+
+
+def item_in(frame: Frame) -> Item | None:
+    """The item that a frame is, or was before it went to another process; None for a message of the bus."""
+    if isinstance(frame, Item):
+        return frame
+    return Item(pickle.loads(frame.body)) if frame.is_pickled else None
 
 
 class Incoming:
@@ -111,7 +135,8 @@ class Incoming:
             frame = self._take(left)
             if frame is None:
                 raise queue.Empty
-            message = frame.item if isinstance(frame, Item) else self._as_message(frame)
+            item = item_in(frame)
+            message = item.item if item is not None else self._as_message(frame)
             if message is not None:
                 return message
 

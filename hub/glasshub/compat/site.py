@@ -12,8 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..config import Config
-from ..errors import PublishError
-from ..publisher import Publisher
+from ..publisher import Publisher, publisher_at
 from ..stats import FetchSlots
 from . import producers
 from .consumers import MokshaConsumer
@@ -21,7 +20,7 @@ from .datagrepper import BacklogThread, Datagrepper
 from .fedmsg_config import FedmsgConfigFiles
 from .ircbot import make_bot_usable
 from .libraries import require_moksha
-from .moksha import MokshaHub, install, refuse_disabled
+from .moksha import MokshaHub, Send, install, refuse_disabled
 from .monitoring import MOST_HELD, MonitoringProducer
 from .reactor import ReactorThread
 from .status_files import Missed
@@ -39,13 +38,16 @@ _GRACE = 2.0
 class FedmsgSite:
     """The surroundings. Threads: main thread only, but for what is handed to consumers and producers."""
 
-    def __init__(self, config: Config, files: FedmsgConfigFiles, stop: Callable[[], None]) -> None:
+    def __init__(
+        self, config: Config, files: FedmsgConfigFiles, stop: Callable[[], None], send: Send | None = None
+    ) -> None:
         """Make them; nothing is started.
 
         Args:
             config: The configuration.
             files: fedmsg's.
             stop: Has the hub stop; threads: any.
+            send: Publishes a topic and a body, threads: any; None to publish from here, where the configuration says.
 
         Raises:
             HubError: fedmsg's configuration or packages are not usable.
@@ -57,7 +59,7 @@ class FedmsgSite:
         self._fedmsg = files.hub_config(config.zmq)
         if self._fedmsg["validate_signatures"]:
             require_crypto(self._fedmsg)
-        self._publisher = _publisher(config)
+        self._publisher = _publisher(config) if send is None else None
         self._monitor: Publisher | None = None
         self._missed: list[Missed] = []
         self._reactor: ReactorThread | None = None
@@ -65,7 +67,7 @@ class FedmsgSite:
             self._fedmsg,
             strict=config.zmq.strict,
             stop=stop,
-            send=self._publisher.publish if self._publisher is not None else None,
+            send=self._publisher.publish if self._publisher is not None else send,
         )
         install(self.hub)
 
@@ -113,18 +115,21 @@ class FedmsgSite:
         self.hub.producers.append(producer)
         return producer
 
-    def backlog(self, consumers: Sequence[tuple[str, Any]], slots: Sequence[FetchSlots]) -> list[BacklogThread]:
+    def backlog(
+        self, consumers: Sequence[tuple[str, Any]], slots: Sequence[FetchSlots], since: float = 0.0
+    ) -> list[BacklogThread]:
         """The thread that fetches what consumers have missed while the hub was down; none where nothing is to fetch.
 
         Args:
             consumers: The name of each consumer of the hub, of whatever kind, and the consumer.
             slots: Where to count for each.
+            since: Unix time; what was published before is not to be fetched, for it is in the spool.
         """
         section = self._config.fedmsg
         if not (self._missed and section.backlog_limit):
             return []
         jobs = [
-            missed.job(name, counts)
+            missed.job(name, counts, since)
             for (name, consumer), counts in zip(consumers, slots)
             for missed in self._missed
             if missed.consumer is consumer
@@ -147,20 +152,4 @@ class FedmsgSite:
 
 
 def _publisher(config: Config) -> Publisher | None:
-    """What consumers send through; None where nothing is bound.
-
-    Raises:
-        PublishError: An endpoint cannot be bound; or none of them, where one is enough.
-    """
-    endpoints = config.zmq.publish_endpoints
-    if not endpoints:
-        return None
-    if config.zmq.publish_at == "all":
-        return Publisher(endpoints)
-    errors = []
-    for endpoint in endpoints:
-        try:
-            return Publisher([endpoint])
-        except PublishError as error:
-            errors.append(str(error))
-    raise PublishError("; ".join(errors))
+    return publisher_at(config.zmq.publish_endpoints, is_one_enough=config.zmq.publish_at == "first")

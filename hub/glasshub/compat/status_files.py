@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,9 @@ from .duplicates import Duplicates
 from .incoming import Item
 
 logger = logging.getLogger(__name__)
+
+#: Seconds that clocks may be wrong, and a message may have been on its way.
+_SLACK = 60.0
 
 
 def leave_out_fetch(consumer: Any) -> None:
@@ -82,13 +85,21 @@ class Missed:
             logger.error("%s: no backlog is fetched: %s: %s", type(author).__name__, path, error)
         return None
 
-    def job(self, name: str, counts: FetchSlots) -> BacklogJob:
-        """What the thread has to do that fetches; from now on the consumer remembers what it is handed."""
+    def job(self, name: str, counts: FetchSlots, since: float = 0.0) -> BacklogJob:
+        """What the thread has to do that fetches; from now on the consumer remembers what it is handed.
+
+        Args:
+            name: The consumer's name.
+            counts: Where to count.
+            since: Unix time; what was published before is not to be fetched, for it is in the spool.
+        """
         author: Any = self.consumer.author
-        duplicates = self.consumer.duplicates = Duplicates()
+        last = replace(self.last, timestamp=max(self.last.timestamp, since))
+        since_ns = time.monotonic_ns() - int((time.time() - last.timestamp + _SLACK) * 1e9)
+        duplicates = self.consumer.duplicates = Duplicates(since_ns)
         return BacklogJob(
             consumer=name,
-            last=self.last,
+            last=last,
             wanted=self.consumer.wants,
             put=lambda message: self.consumer.incoming.append(Item({"body": message, "topic": message["topic"]})),
             counts=_Counts(counts, duplicates),

@@ -3,9 +3,19 @@
 
 from .base import Routed, Shape, Station
 from .inline import InlineShape
+from .processes import ProcessesShape
 from .shared import SharedShape
+from .spooled import SpooledShape
 from .threads import ThreadsShape
 
-__all__ = ["SHAPES", "Routed", "Shape", "Station"]
+__all__ = ["PROCESSES", "SHAPES", "Routed", "Shape", "SpooledShape", "Station"]
 
-SHAPES: dict[str, type[Shape]] = {"inline": InlineShape, "shared": SharedShape, "threads": ThreadsShape}
+#: The shape whose consumers are not in the process of the hub.
+PROCESSES = "processes"
+
+SHAPES: dict[str, type[Shape]] = {
+    "inline": InlineShape,
+    "shared": SharedShape,
+    "threads": ThreadsShape,
+    PROCESSES: ProcessesShape,
+}

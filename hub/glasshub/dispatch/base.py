@@ -7,17 +7,19 @@ import abc
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from ..config import DROP_OLDEST
 from ..consumer import BoundConsumer, Inlet
 from ..failure import Aftercare, Care, RetryPolicy
 from ..logs import Repeats
 from ..message import Frame
-from ..overflow import Backlog, Bound, Overflow
+from ..overflow import Backlog, Bound, Overflow, WeighingBound
 from ..queues import Bell
-from ..stats import ConsumerSlots, DropSlots, InjectionSlots, SegmentWriter, WorkerSlots
+from ..segment import SegmentSlots
+from ..stats import Books, ConsumerSlots, DropSlots, InjectionSlots, WorkerSlots
 from ..worker import Runner, WorkerThread
-from .redelivery import Redelivery
+from .redelivery import Park, Redelivery
 
 #: A message, and the stations that want it, by index.
 Routed = tuple[Frame, tuple[int, ...]]
@@ -34,10 +36,14 @@ class Station:
         injections: What those count for it who put into its queue besides the enqueuer.
         workers: What each of its workers counts; as many as the configuration gives it.
         drops: What those count for it who drop its messages.
+        books: All that is counted of it.
         group: Stations of one group never run at the same time; empty for none.
-        capacity: Messages that may wait for it; 0 for no bound of its own.
+        capacity: Messages that may wait for it; 0 for no such bound.
+        capacity_bytes: Bytes that may wait for it; 0 for no such bound.
         policy: What happens when there is no room for one, see `glasshub.config.POLICIES`.
         retry: What happens to messages on which it fails.
+        max_deaths: Worker processes that a message may kill before it is given up.
+        patience: Seconds that it may take for a message before its worker process is replaced; 0: for ever.
     """
 
     name: str
@@ -46,10 +52,14 @@ class Station:
     injections: InjectionSlots
     workers: Sequence[WorkerSlots]
     drops: DropSlots
+    books: Books
     group: str = ""
     capacity: int = 0
+    capacity_bytes: int = 0
     policy: str = DROP_OLDEST
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    max_deaths: int = 3
+    patience: float = 0.0
 
     def runners(self, repeats: Repeats, care: Care) -> list[Runner]:
         """A runner for each of its workers."""
@@ -57,7 +67,8 @@ class Station:
 
     def bound(self, overflow: Overflow, backlog: Backlog) -> Bound:
         """Have that backlog, which is this consumer's, kept in bounds."""
-        return Bound(
+        kind = partial(WeighingBound, capacity_bytes=self.capacity_bytes) if self.capacity_bytes else Bound
+        return kind(
             overflow,
             backlog,
             name=self.name,
@@ -66,6 +77,10 @@ class Station:
             slots=self.slots,
             drops=self.drops,
         )
+
+
+def _nobody() -> None:
+    """Wake nobody."""
 
 
 class Shape(abc.ABC):
@@ -78,13 +93,18 @@ class Shape(abc.ABC):
     #: Most messages that the enqueuer may receive before it dispatches them.
     batch = 256
 
+    #: Most messages that a spool hands over for one consumer and has not heard of again: so many come again at the most
+    #: when the hub is killed.
+    window = 64
+
     def __init__(
         self,
         stations: Sequence[Station],
-        segment: SegmentWriter,
+        segment: SegmentSlots,
         *,
         memory: int = 0,
         stop: Callable[[], None] = lambda: None,
+        park: Park | None = None,
         aftercare: Aftercare | None = None,
     ) -> None:
         """Make everything that the shape needs, and start nothing.
@@ -94,13 +114,16 @@ class Shape(abc.ABC):
             segment: Where everybody counts.
             memory: Bytes that the messages in all queues may take; 0 for no bound.
             stop: Has the hub stop, because a consumer cannot go on; threads: any.
+            park: Puts away messages that are given up; None where nobody can.
             aftercare: Who takes care of messages that do not go well, and brings those back with `requeue` that are
                 to be tried again; None for the shape itself.
         """
+        #: Has the enqueuer come round; whoever has an enqueuer sets it.
+        self.wake: Callable[[], None] = _nobody
         self._bells: list[Bell] = []
         self._threads: list[WorkerThread] = []
         repeats = Repeats()
-        self._redelivery = Redelivery(stop)
+        self._redelivery = Redelivery(stop, park)
         care = aftercare or self._redelivery
         self._cares = [Care(index, station.retry, care) for index, station in enumerate(stations)]
         #: Keeps the queues within their bounds: a shape asks it before it puts.
@@ -108,8 +131,12 @@ class Shape(abc.ABC):
         self._build(stations, segment, repeats)
 
     @abc.abstractmethod
-    def _build(self, stations: Sequence[Station], segment: SegmentWriter, repeats: Repeats) -> None:
+    def _build(self, stations: Sequence[Station], segment: SegmentSlots, repeats: Repeats) -> None:
         """Make queues and workers."""
+
+    def kept_until(self) -> float:
+        """When the last message came that a hub before this one has kept, Unix time; 0 if none did."""
+        return 0.0
 
     @classmethod
     def workers_of(cls, configured: int) -> int:
@@ -127,6 +154,10 @@ class Shape(abc.ABC):
     def end_waits(self) -> None:
         """Have `reserve` and `dispatch` wait for no room in a queue any more, for the hub stops. Threads: any."""
         self._overflow.end_waits()
+
+    @abc.abstractmethod
+    def queue(self, station: int) -> Backlog:
+        """What waits in memory for one station."""
 
     @abc.abstractmethod
     def inlet(self, station: int) -> Inlet:
@@ -179,6 +210,13 @@ class Shape(abc.ABC):
         for thread in self._threads:
             thread.start()
 
+    def tend(self) -> None:
+        """See to what may have happened to the workers; never blocks, and is called about twice a second.
+
+        Threads: main thread only.
+        """
+        return
+
     def close(self) -> None:
         """Say that no more messages will come: workers finish the backlog and end."""
         for bell in self._bells:
@@ -195,6 +233,13 @@ class Shape(abc.ABC):
         for thread in self._threads:
             thread.join(max(deadline - time.monotonic(), 0))
         return not any(thread.is_alive() for thread in self._threads)
+
+    def kept(self, station: int) -> int:
+        """How many messages of one station, waiting or at hand, the next start of the hub will have."""
+        return 0
+
+    def end(self) -> None:  # noqa: B027 - most shapes hold nothing
+        """Give back what is held besides threads; nobody dispatches any more, and what still works is left alone."""
 
     def dead(self) -> list[str]:
         """Names of workers that ended for a reason that is not theirs to end for."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from ..logs import Repeats
 from ..message import Frame
 from ..queues import Bell, WorkQueue
-from ..stats import SegmentWriter
+from ..segment import SegmentSlots
 from .base import Routed, Shape, Station
 from .inlet import QueueInlet
 
@@ -20,9 +20,10 @@ from .inlet import QueueInlet
 class InlineShape(Shape):
     """The enqueuer's thread runs the consumers."""
 
+    window = 1
     batch = 1  # so that the enqueuer's heartbeat is as old as the consumers took for one message, not for many
 
-    def _build(self, stations: Sequence[Station], segment: SegmentWriter, repeats: Repeats) -> None:
+    def _build(self, stations: Sequence[Station], segment: SegmentSlots, repeats: Repeats) -> None:
         self._slots = [station.slots for station in stations]
         self._runners = [
             runner for station, care in zip(stations, self._cares) for runner in station.runners(repeats, care)
@@ -46,6 +47,10 @@ class InlineShape(Shape):
             for consumer in interested:
                 self._slots[consumer].enqueued(1)
                 self._runners[consumer].run(frame, self._queues[consumer].head_ns())
+
+    def queue(self, station: int) -> WorkQueue[Frame]:
+        """See `Shape.queue`; of the bus nothing waits."""
+        return self._queues[station]
 
     def inlet(self, station: int) -> QueueInlet:
         """See `Shape.inlet`; the enqueuer comes round within a fraction of a second."""

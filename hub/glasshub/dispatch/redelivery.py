@@ -72,6 +72,11 @@ class Redelivery:
         assert self._park is not None, "nobody can park, and somebody's policy says so"
         self._park(station, frame, failure)
 
+    @property
+    def can_park(self) -> bool:
+        """See `Aftercare.can_park`. Threads: any."""
+        return self._park is not None
+
     def halt(self, station: int, reason: str) -> None:
         """See `Aftercare.halt`. Threads: any."""
         self._stop()

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from ..logs import Repeats
 from ..message import Frame
 from ..queues import Bell, WorkQueue
-from ..stats import DispatcherSlots, HubQueueSlots, SegmentWriter
+from ..segment import SegmentSlots
+from ..stats import DispatcherSlots, HubQueueSlots
 from ..worker import Lane, Runner, WorkerThread
 from .base import Routed, Shape, Station
 
@@ -183,7 +184,7 @@ class SharedInlet:
 class SharedShape(Shape):
     """One queue, one dispatcher."""
 
-    def _build(self, stations: Sequence[Station], segment: SegmentWriter, repeats: Repeats) -> None:
+    def _build(self, stations: Sequence[Station], segment: SegmentSlots, repeats: Repeats) -> None:
         bell = Bell()
         self._slots = [station.slots for station in stations]
         self._injections = [station.injections for station in stations]
@@ -192,11 +193,15 @@ class SharedShape(Shape):
         self._queue = HubQueue(bell, segment.hub_queue)
         self._parts = [Part(self._queue) for _ in stations]
         self._bounds = [station.bound(self._overflow, part) for station, part in zip(stations, self._parts)]
-        self._is_bounded = any(station.capacity for station in stations)
+        self._is_bounded = any(bound.is_bounded for bound in self._bounds)
         runners = [runner for s, care in zip(stations, self._cares) for runner in s.runners(repeats, care)]
         series = Series(runners, self._parts, segment.dispatcher)
         self._bells = [bell]
         self._threads = [WorkerThread("dispatcher", [Lane(self._queue, series)], bell)]
+
+    def queue(self, station: int) -> Part:
+        """See `Shape.queue`."""
+        return self._parts[station]
 
     def inlet(self, station: int) -> SharedInlet:
         """See `Shape.inlet`."""
@@ -253,8 +258,14 @@ class SharedShape(Shape):
 
     def _admitted(self, frame: Frame, interested: tuple[int, ...]) -> tuple[int, ...]:
         """Those for whom the message may be put, once their overflow policies have done their work."""
-        bounds = self._bounds
-        return tuple([c for c in interested if bounds[c].has_room() or any(bounds[c].fit([frame]))])
+        bounds, frames = self._bounds, (frame,)
+        return tuple(
+            [
+                c
+                for c in interested
+                if not bounds[c].is_bounded or bounds[c].admits(frames) or any(bounds[c].fit(frames))
+            ]
+        )
 
     def _put(self, parcel: Parcel) -> None:
         for consumer in parcel.interested:

@@ -7,34 +7,26 @@ they never run at the same time, and none of them starves another.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 
 from ..logs import Repeats
 from ..message import Frame
-from ..overflow import Bound
 from ..queues import Bell, WorkQueue
-from ..stats import SegmentWriter
+from ..segment import SegmentSlots
 from ..worker import Lane, WorkerThread
-from .base import Routed, Shape, Station
-from .inlet import QueueInlet
+from .base import Station
+from .queued import QueuedShape
 
 
-class ThreadsShape(Shape):
-    """A queue for each consumer."""
+class ThreadsShape(QueuedShape):
+    """A worker thread, or several, for each queue."""
 
-    def _build(self, stations: Sequence[Station], segment: SegmentWriter, repeats: Repeats) -> None:
-        self._bounds: list[Bound] = []
-        self._queues: list[WorkQueue[Frame]] = []
-        self._inlets: list[QueueInlet] = []
+    def _build(self, stations: Sequence[Station], segment: SegmentSlots, repeats: Repeats) -> None:
         grouped: dict[str, tuple[Bell, list[Lane[Frame]]]] = {}
         for station, care in zip(stations, self._cares):
             bell, lanes = grouped.setdefault(station.group, (Bell(), [])) if station.group else (Bell(), [])
-            queue: WorkQueue[Frame] = WorkQueue(bell)
-            bound = station.bound(self._overflow, queue)
-            self._queues.append(queue)
-            self._bounds.append(bound)
-            self._inlets.append(QueueInlet(queue, station.injections, bound, bell=bell))
+            queue = self._queue(bell)
+            self._add_queue(station, queue, bell)
             self._bells.append(bell)
             own = [Lane(queue, runner) for runner in station.runners(repeats, care)]
             if station.group:
@@ -44,37 +36,5 @@ class ThreadsShape(Shape):
         for group, (bell, lanes) in grouped.items():
             self._threads.append(WorkerThread(f"group-{group}", lanes, bell))
 
-    @classmethod
-    def workers_of(cls, configured: int) -> int:
-        """See `Shape.workers_of`."""
-        return configured
-
-    def inlet(self, station: int) -> QueueInlet:
-        """See `Shape.inlet`."""
-        return self._inlets[station]
-
-    def requeue(self, station: int, frame: Frame) -> None:
-        """See `Shape.requeue`."""
-        self._inlets[station].put_again(frame, self._bounds[station].slots)
-
-    def dispatch(self, routed: Sequence[Routed]) -> None:
-        """See `Shape.dispatch`."""
-        frames_of: dict[int, list[Frame]] = defaultdict(list)
-        for frame, interested in routed:
-            for consumer in interested:
-                frames_of[consumer].append(frame)
-        for consumer, frames in frames_of.items():
-            bound = self._bounds[consumer]
-            if not bound.capacity or bound.has_room(len(frames)):
-                self._put(consumer, frames)
-                continue
-            for fitting in bound.fit(frames):
-                self._put(consumer, fitting)
-
-    def _put(self, consumer: int, frames: Sequence[Frame]) -> None:
-        slots, queue = self._bounds[consumer].slots, self._queues[consumer]
-        slots.enqueued(len(frames))
-        queue.put(frames)
-        head_ns = queue.head_ns()
-        # The queue was empty before, or has become so since: its head is one of ours.
-        slots.put(len(queue), head_ns if head_ns >= frames[0].received_ns else 0)
+    def _queue(self, bell: Bell) -> WorkQueue[Frame]:
+        return WorkQueue(bell)
