@@ -51,6 +51,10 @@ class Bus:
             assert self._socket.poll(int(DEADLINE * 1000)), "no hub has subscribed"
             said = self._socket.recv()
 
+    def forget(self) -> None:
+        """Wait until a hub that has ended is gone for the bus as well."""
+        self.wait_for_unsubscription()
+
     def wait_for_unsubscription(self) -> None:
         """Wait until a hub wants less than before."""
         said = b""

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import ConfigError, HubError
-from . import config, demo, run, stats
+from . import config, demo, run, spool, stats
 
 #: Exit codes, documented in docs/configuration.md.
 EXIT_ERROR = 1
 EXIT_USAGE = 2
 EXIT_UNREAD = 141  # as a shell reports SIGPIPE
 
-_COMMANDS = (run, config, stats, demo)
+_COMMANDS = (run, config, stats, spool, demo)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

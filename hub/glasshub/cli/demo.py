@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..demo.shapes import SHAPES
+from ..demo.shapes import DEFAULT_SHAPE, SHAPES
 
 if TYPE_CHECKING:
     from ..demo.live import Show
@@ -37,7 +37,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--rate", type=_above_zero, default=120.0, help="messages a second in the spike (default: 120)")
     parser.add_argument("--seconds", type=_above_zero, default=20.0, help="length of the spike (default: 20)")
     parser.add_argument(
-        "--shape", choices=[*SHAPES, "all"], default="threads", help="shape of dispatch; all runs one after another"
+        "--shape",
+        choices=[*SHAPES, "all"],
+        default=DEFAULT_SHAPE,
+        help=f"shape of dispatch (default: {DEFAULT_SHAPE}); all runs one after another",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output, and nothing else")
     parser.add_argument(
