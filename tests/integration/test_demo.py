@@ -121,7 +121,7 @@ def the_shape(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return shape
 
 
-@pytest.mark.parametrize("shape", ["inline", "shared", "threads"])
+@pytest.mark.parametrize("shape", ["inline", "shared", "threads", "processes"])
 def test_every_message_is_accounted_for(tmp_path: Path, temporary: Path, shape: str) -> None:
     output = tmp_path / "demo"
 
@@ -148,11 +148,11 @@ def test_a_real_collectd_watches_and_its_rrds_make_the_picture(tmp_path: Path, t
     outcome = the_shape(done)
     assert outcome["collectd"], outcome["remarks"]
     assert not outcome["remarks"]
-    picture = output / "threads" / "backlog.png"
-    assert outcome["pictures"] == [str(name / "threads" / "backlog.png")]
+    picture = output / "processes" / "backlog.png"
+    assert outcome["pictures"] == [str(name / "processes" / "backlog.png")]
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert picture.stat().st_size > 5000
-    assert len(list((output / "threads" / "rrd").glob("*/glasshub-demo.*/queue_length.rrd"))) == 4
+    assert len(list((output / "processes" / "rrd").glob("*/glasshub-demo.*/queue_length.rrd"))) == 4
 
 
 def test_a_collectd_that_fails_says_why_and_the_demo_goes_on(tmp_path: Path, temporary: Path) -> None:
@@ -246,5 +246,5 @@ def test_its_consumers_run_on_any_bus(tmp_path: Path) -> None:
     finally:
         hub.kill()
 
-    assert "runs: shape threads" in said
+    assert "runs: shape processes" in said
     assert hub.returncode == 0

@@ -18,7 +18,7 @@ import pytest
 from rich.console import Console
 
 from glasshub.cli import demo
-from glasshub.config import ConfigBuilder
+from glasshub.config import ConfigBuilder, HubSection
 from glasshub.demo import collectd, live, output, report, text
 from glasshub.demo.bus import Published, due_times
 from glasshub.demo.consumers import Badges, Datanommer, IrcBot, Notifications, TokenBucket
@@ -27,11 +27,11 @@ from glasshub.demo.outcome import ConsumerOutcome, Outcome, Times, outcome_of
 from glasshub.demo.plan import CONSUMERS, Plan, Work, hub_toml
 from glasshub.demo.record import Point, Record
 from glasshub.demo.rules import RuleBook, category_of
-from glasshub.demo.shapes import SHAPES
+from glasshub.demo.shapes import DEFAULT_SHAPE, SHAPES
 from glasshub.demo.svg import svg, ticks
 from glasshub.errors import ConfigError
 from glasshub.message import Message
-from glasshub.stats import ConsumerRow, SegmentWriter
+from glasshub.segment import ConsumerRow, SegmentWriter
 from glasshub_stats import read
 
 from .segments import live_segment, work
@@ -385,6 +385,13 @@ class TestReport:
         assert "never" in lines
         assert "libzmq, which does not" in lines
 
+    @pytest.mark.parametrize("shape", SHAPES)
+    def test_it_says_of_every_shape_what_it_is(self, shape: str) -> None:
+        lines = list(report.lines(PLAN, [outcome(BADGES, shape=shape)], text.Paint(False)))
+
+        assert f"Shape {shape}: {SHAPES[shape]}" in lines
+        assert max(map(len, lines)) <= 100
+
     def test_machines_get_the_same_figures(self) -> None:
         document = json.loads(report.document(PLAN, [outcome(BADGES)]))
 
@@ -415,6 +422,12 @@ class TestPicture:
         assert {"a < b & c", "one", "two", "Irc<&Bot", "messages waiting", "the spike"} <= set(said)
         assert "peak 1,234, caught up 17.2 s after the spike" in said
         assert "peak 1,234, did not catch up" in said
+
+    @pytest.mark.parametrize("shape", SHAPES)
+    def test_lines_are_broken_only_where_one_may_hide_another(self, shape: str) -> None:
+        drawn = svg([outcome(*[BADGES] * 4, shape=shape)], title="", captions=["shape"])
+
+        assert drawn.count("stroke-dasharray") == (2 if shape in ("inline", "shared") else 0)
 
     def test_a_curve_stays_within_the_picture(self) -> None:
         drawn = svg([outcome(replace(BADGES, peak_backlog=1))], title="", captions=["shape"])
@@ -533,7 +546,7 @@ class TestCommand:
 
         options = parser.parse_args(["demo"])
 
-        assert (options.rate, options.seconds, options.shape) == (120.0, 20.0, "threads")
+        assert (options.rate, options.seconds, options.shape) == (120.0, 20.0, "processes")
 
     @pytest.mark.parametrize("wrong", ["0", "-1", "inf", "nan", "many"])
     def test_a_rate_is_a_number_above_zero(self, wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -548,7 +561,10 @@ class TestCommand:
     def test_its_shapes_are_those_of_the_hub(self) -> None:
         from glasshub.dispatch import SHAPES as OF_THE_HUB
 
-        assert set(SHAPES) <= set(OF_THE_HUB)
+        assert set(SHAPES) == set(OF_THE_HUB)
+
+    def test_its_shape_is_that_of_the_hub(self) -> None:
+        assert HubSection().shape == DEFAULT_SHAPE
 
     def test_a_host_without_collectd_is_told_what_to_install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(collectd, "_program", lambda name: None)

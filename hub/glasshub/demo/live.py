@@ -90,7 +90,7 @@ def progress(plan: Plan, say: Callable[[str], None]) -> Iterator[Show]:
 def line(phase: str, record: Record) -> str:
     """One line of progress."""
     waiting = ", ".join(f"{name} {points[-1].waiting:,}" for name, points in record.points.items())
-    return f"{record.shape:<8} {phase:<12} {record.published.total:>6,} published   waiting: {waiting}"
+    return f"{record.shape:<9} {phase:<12} {record.published.total:>6,} published   waiting: {waiting}"
 
 
 def picture(plan: Plan, phase: str, record: Record, width: int) -> RenderableType:

@@ -12,6 +12,7 @@ from pathlib import Path
 from .collectd import rrdtool
 from .outcome import ConsumerOutcome, Outcome
 from .processes import DemoError
+from .shapes import SERIAL
 
 #: Of Okabe and Ito's palette, which the colour-blind can tell apart as well.
 _COLOURS = {"Datanommer": "#0072B2", "IrcBot": "#E69F00", "Badges": "#D55E00", "Notifications": "#009E73"}
@@ -87,7 +88,7 @@ def colour_of(name: str) -> str:
 
 def dashes(outcome: Outcome, number: int) -> str:
     """How the line of a consumer is broken, as lengths: so that those below show, where several are the same."""
-    is_serial = outcome.shape != "threads"
+    is_serial = outcome.shape in SERIAL
     return {2: "14,14", 3: "7,21"}.get(number, "") if is_serial else ""
 
 

@@ -36,7 +36,7 @@ _NOTES = {
         "        Published and not yet received by the hub were {unseen:,} messages at most.",
     ),
     "shared": ("shared: one queue for all; a consumer's backlog is the part of it that the consumer will get.",),
-    "threads": (),
+    "processes": ("processes: a backlog is what waits for the consumer in the hub and in its worker process.",),
 }
 
 
@@ -145,7 +145,7 @@ def _notes(outcomes: Sequence[Outcome], paint: Paint) -> Iterator[str]:
         "caught up after: from the end of the spike until the consumer was done with all of it",
     ]
     for outcome in outcomes:
-        notes += (note.format(unseen=outcome.unseen) for note in _NOTES[outcome.shape])
+        notes += (note.format(unseen=outcome.unseen) for note in _NOTES.get(outcome.shape, ()))
     for note in notes:
         yield _INDENT + paint(note, "dim")
 

@@ -19,7 +19,7 @@ from .shapes import SHAPES
 from .svg import svg
 
 #: Seconds of a run on top of its quiet times and its spike: to start, to catch up, to stop.
-_AROUND = {"inline": 30, "shared": 30, "threads": 18}
+_AROUND = {"inline": 30, "shared": 30, "threads": 18, "processes": 18}
 
 
 def run_series(

@@ -8,4 +8,11 @@ SHAPES = {
     "inline": "the receiving thread hands each message to one consumer after another (Moksha in 2014)",
     "shared": "two threads: one enqueues, one dispatches to each consumer in series",
     "threads": "each consumer has its own queue and its own thread",
+    "processes": "the enqueuer alone in its process, the consumers with their threads in another one",
 }
+
+#: Those in which one consumer waits for the other, so that their backlogs are nearly the same.
+SERIAL = ("inline", "shared")
+
+#: The one that is shown unless somebody wants another one: that of `glasshub run`.
+DEFAULT_SHAPE = "processes"
