@@ -4,14 +4,17 @@
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
+MINUTES ?= 30
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint bench docs format clean
+.PHONY: help demo test lint bench faults soak docs format clean
 
 help:
 	@echo "make demo    the post's spike, on your machine, in under two minutes"
 	@echo "make test    lint, and every test"
 	@echo "make bench   what a message costs, against fedmsg-hub and a bare loop"
+	@echo "make faults  kill, starve and lie to real hubs, and audit what became of every message"
+	@echo "make soak    half an hour of spikes: does a hub stay as large as it is? MINUTES=30"
 	@echo "make lint    ruff, mypy, import layers, generated documents"
 	@echo "make docs    write the generated documents anew"
 
@@ -36,6 +39,12 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+faults: $(READY)
+	$(BIN)/python -m faults $(ARGS)
+
+soak: $(READY)
+	$(BIN)/python -m faults.soak --minutes $(MINUTES) $(ARGS)
 
 docs: $(READY)
 	$(BIN)/python -m tools.documents

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Runs a case, and audits it."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.figures import BenchError
+from glasshub.errors import HubError
+from tests.disks import CannotMountError
+
+from .acts import Options
+from .audit import Account
+from .rig import BrokenPromiseError, ImpossibleError, NotInThisHubError, Rig
+from .scenarios import Case
+
+KEPT, BROKEN, IMPOSSIBLE = "kept", "BROKEN", "not possible here"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of a case.
+
+    Attributes:
+        case: Which.
+        outcome: KEPT, BROKEN or IMPOSSIBLE.
+        reasons: Why it is broken, or not possible.
+        accounts: The books, one for each consumer.
+        seconds: How long it took.
+        is_of_hub: Whether it is this hub that cannot do it, and not this machine.
+    """
+
+    case: Case
+    outcome: str
+    reasons: Sequence[str] = ()
+    accounts: Sequence[Account] = field(default_factory=list)
+    seconds: float = 0.0
+    is_of_hub: bool = False
+
+    def __str__(self) -> str:
+        title = f"{self.outcome:<8} {self.case.name:<34} {self.seconds:6.1f} s"
+        return "\n         ".join([title, *self.reasons, *map(str, self.accounts)])
+
+
+def run(case: Case, options: Options) -> Verdict:
+    """Run one."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="glasshub-faults-") as directory:
+        try:
+            with Rig(Path(directory), case.scenario.setting, case.shape, has_spool=case.has_spool) as rig:
+                case.scenario.act(rig, options)
+                accounts, complaints = rig.audit()
+        except (ImpossibleError, CannotMountError) as error:
+            return Verdict(case, IMPOSSIBLE, [str(error)], is_of_hub=isinstance(error, NotInThisHubError))
+        except (BrokenPromiseError, AssertionError, BenchError, HubError) as error:
+            accounts, complaints = [], [str(error)]
+    outcome = BROKEN if complaints else KEPT
+    return Verdict(case, outcome, complaints, accounts, time.monotonic() - began)
