@@ -15,7 +15,7 @@ from .contestants import no_fedmsg_hub
 from .figures import BenchError
 from .report import Result
 
-_NAMES = ("throughput", "latency", "instrumentation", "memory", "reading", "spool", "cpu_bound")
+_NAMES = ("throughput", "latency", "instrumentation", "memory", "reading", "spool", "computing", "cpu_bound")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

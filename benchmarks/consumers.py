@@ -16,6 +16,13 @@ from .tallies import TALLIES
 _BUSY = 0.02
 
 
+def compute(seconds: float = _BUSY) -> None:
+    """Hold the interpreter's lock whenever it is to be had, until this thread has used so much processor time."""
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        sum(number * number for number in range(200))
+
+
 class _Tallying(Consumer):
     """Does nothing with a message but put it on its tally."""
 
@@ -37,12 +44,19 @@ class _Computing(Consumer):
     topics = (TOPIC,)
 
     def consume(self, message: Message) -> None:
-        """Compute until this thread has used so much processor time."""
-        end = time.thread_time() + _BUSY
-        while time.thread_time() < end:
-            sum(number * number for number in range(200))
+        """Compute."""
+        compute()
+
+
+class _Working(_Tallying):
+    """Computes, and then puts the message on its tally."""
+
+    def consume(self, message: Message) -> None:
+        """Do both."""
+        compute()
+        super().consume(message)
 
 
 for _number in range(10):
-    for _kind, _base in (("Noop", _Tallying), ("Late", _Tallying), ("Busy", _Computing)):
+    for _kind, _base in (("Noop", _Tallying), ("Late", _Tallying), ("Busy", _Computing), ("Work", _Working)):
         globals()[f"{_kind}{_number}"] = type(f"{_kind}{_number}", (_base,), {})

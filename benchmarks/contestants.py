@@ -38,11 +38,30 @@ class Raw:
 
 
 class Glasshub:
-    """`glasshub run`, with its default shape, which is `threads`."""
+    """`glasshub run`."""
 
-    def __init__(self, consumers: Sequence[str], *, kind: str = "consumers") -> None:
-        """Take the names of classes in a module of ours."""
+    def __init__(
+        self,
+        consumers: Sequence[str],
+        *,
+        shape: str = "threads",
+        kind: str = "consumers",
+        has_spool: bool = False,
+        is_apart: bool = False,
+    ) -> None:
+        """Take the names of classes in a module of ours.
+
+        Args:
+            consumers: The names.
+            shape: The shape of dispatch.
+            kind: The module.
+            has_spool: Whether the backlog is on disk.
+            is_apart: Whether each consumer has a worker process for itself, and not one for all of them.
+        """
         self.tallies = consumers
+        self._shape = shape
+        self._has_spool = has_spool
+        self._is_apart = is_apart
         self._kind = kind
 
     def command(self, endpoint: str, directory: Path) -> list[str]:
@@ -51,9 +70,15 @@ class Glasshub:
         fedmsg = ["--fedmsg-config", str(fedmsg_config(directory))] if self._kind == "fedmsg_consumers" else []
         config = directory / "glasshub.toml"
         # Lest the machine's own configuration counts.
-        config.write_text("[fedmsg]\ndiscover = false\n", encoding="utf-8")
-        settings = ["--config", str(config), "--zmq", endpoint, "--stats-dir", str(directory)]
+        spool = f'[spool]\ndirectory = "{directory}/spool"\n' if self._has_spool else ""
+        sections = [self._section(name) for name in self.tallies]
+        config.write_text("\n".join(["[fedmsg]\ndiscover = false\n", spool, *sections]), encoding="utf-8")
+        settings = ["--shape", self._shape, "--config", str(config), "--zmq", endpoint, "--stats-dir", str(directory)]
         return ["glasshub", "run", *settings, *fedmsg, *named]
+
+    def _section(self, name: str) -> str:
+        process = name if self._is_apart else ""
+        return f'[consumers.{name}]\nclass = "benchmarks.{self._kind}:{name}"\nprocess = "{process}"\n'
 
 
 class FedmsgHub:
@@ -84,20 +109,20 @@ class Run(NamedTuple):
     delays: Sequence[float]
 
 
-def run_once(contestant: Contestant, messages: int, rate: float = 0) -> Run:
+def run_once(contestant: Contestant, messages: int, rate: float = 0, *, warm_up: int = WARM_UP) -> Run:
     """Start the contestant, publish messages, so many a second or as fast as possible, and wait until it has all."""
     with scratch() as directory, Publisher(directory) as publisher:
-        environment = {DIRECTORY: str(directory), MESSAGES: str(WARM_UP + messages)}
+        environment = {DIRECTORY: str(directory), MESSAGES: str(warm_up + messages)}
         command = contestant.command(publisher.endpoint, directory)
         with Child(*command, directory=directory, environment=environment) as child:
             publisher.wait_for_subscription(child)
-            publisher.warm_up()
+            publisher.warm_up(warm_up)
             began_ns = publisher.publish(messages, rate)
             paths = [path_of(name, directory) for name in contestant.tallies]
             wait_for(partial(_are_there, paths, child), "all messages consumed")
         tallies = [list(map(int, path.read_text(encoding="ascii").split())) for path in paths]
     finished_ns = max(tally[0] for tally in tallies)
-    return Run((finished_ns - began_ns) / 1e9, [delay_ns / 1e9 for delay_ns in tallies[0][1 + WARM_UP :]])
+    return Run((finished_ns - began_ns) / 1e9, [delay_ns / 1e9 for delay_ns in tallies[0][1 + warm_up :]])
 
 
 def no_fedmsg_hub() -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from fedmsg.consumers import FedmsgConsumer
 
+from .consumers import compute
 from .letters import TOPIC
 from .tallies import TALLIES
 
@@ -30,6 +31,15 @@ class _Tallying(FedmsgConsumer):  # type: ignore[misc] # fedmsg has no types
         self.tally.note(message["body"])
 
 
+class _Working(_Tallying):
+    """Computes, and then puts the message on its tally."""
+
+    def consume(self, message: Any) -> None:
+        """Do both."""
+        compute()
+        super().consume(message)
+
+
 for _number in range(10):
-    for _kind in ("Noop", "Late"):
-        globals()[f"{_kind}{_number}"] = type(f"{_kind}{_number}", (_Tallying,), {})
+    for _kind, _base in (("Noop", _Tallying), ("Late", _Tallying), ("Work", _Working)):
+        globals()[f"{_kind}{_number}"] = type(f"{_kind}{_number}", (_base,), {})

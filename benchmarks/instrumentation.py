@@ -29,8 +29,9 @@ from glasshub.consumer import BoundConsumer, NativeConsumer
 from glasshub.dispatch import SHAPES, Station
 from glasshub.enqueuer import Enqueuer
 from glasshub.routing import Router
+from glasshub.segment import ConsumerRow, SegmentWriter
 from glasshub.sources.zmq import ZmqSource
-from glasshub.stats import ConsumerRow, ConsumerSlots, EnqueuerSlots, SegmentWriter, WorkerSlots
+from glasshub.stats import ConsumerSlots, EnqueuerSlots, WorkerSlots
 
 from . import consumers
 from .contestants import fedmsg_config, no_fedmsg_hub
@@ -71,9 +72,8 @@ class NullSlots:
     def turned(self, *what: object, **more: object) -> None:
         """Nothing."""
 
-    began = finished = enqueued = requeued = put = blocked = unblocked = received = queued = source = gap = (
-        backfilled
-    ) = beat = turned
+    began = finished = at = enqueued = requeued = restored = put = blocked = unblocked = turned
+    received = queued = source = gap = backfilled = beat = spool = spool_blocking = turned
 
 
 def _compare(name: str, make_crew: MakeCrew, turns: int) -> Iterator[Figure]:
@@ -113,6 +113,7 @@ def _pipeline(
             segment.injections[index],
             segment.workers[index] if is_counting else [cast(WorkerSlots, nothing)],
             segment.drops[index],
+            segment.books[index],
         )
         for index, (row, consumer) in enumerate(zip(rows, crew))
     ]

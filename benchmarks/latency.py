@@ -19,9 +19,13 @@ _RATES = (120, 2000)
 
 def run(*, quick: bool) -> Iterator[Figure]:
     """Compare."""
-    contestants: dict[str, Contestant] = {"raw loop": Raw(1, "Late"), "glasshub": Glasshub(["Late0"])}
+    contestants: dict[str, Contestant] = {
+        "raw loop": Raw(1, "Late"),
+        "glasshub, threads": Glasshub(["Late0"]),
+        "glasshub, processes": Glasshub(["Late0"], shape="processes"),
+    }
     if not no_fedmsg_hub():
-        contestants["glasshub, fedmsg's consumer"] = Glasshub(["Late0"], kind="fedmsg_consumers")
+        contestants["glasshub, threads, fedmsg's consumer"] = Glasshub(["Late0"], kind="fedmsg_consumers")
         contestants["fedmsg-hub"] = FedmsgHub(["Late0"])
     for rate in _RATES:
         messages = rate if quick else 8 * rate

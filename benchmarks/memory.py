@@ -17,11 +17,11 @@ from pathlib import Path
 from glasshub.consumer import Consumer, NativeConsumer
 from glasshub.dispatch import SHAPES, Shape, Station
 from glasshub.message import Frame
-from glasshub.stats import ConsumerRow, SegmentWriter
+from glasshub.segment import ConsumerRow, SegmentWriter
 
 from .figures import Figure, Target, figure
 from .letters import Letter, letters
-from .processes import Child, scratch
+from .processes import Child, resident_bytes, scratch
 
 _TARGET = Target(300)
 
@@ -57,9 +57,9 @@ def main() -> None:
         return sum(len(frame.topic) + len(frame.body) for frame in frames)
 
     queue_batch()  # what is made once is no cost of a message
-    before = _resident_bytes()
+    before = resident_bytes(os.getpid())
     own = sum(queue_batch() for _ in range(batches))
-    print((_resident_bytes() - before - own) / (batches * _BATCH), flush=True)
+    print((resident_bytes(os.getpid()) - before - own) / (batches * _BATCH), flush=True)
 
 
 def _shape(consumers: int) -> Shape:
@@ -74,6 +74,7 @@ def _shape(consumers: int) -> Shape:
             segment.injections[index],
             segment.workers[index],
             segment.drops[index],
+            segment.books[index],
         )
         for index, row in enumerate(rows)
     ]
@@ -86,11 +87,6 @@ def _frames(supply: Iterator[Letter]) -> list[Frame]:
         Frame(bytes(bytearray(letter.topic)), letter.stamped(time.monotonic_ns()), time.monotonic_ns())
         for letter in itertools.islice(supply, _BATCH)
     ]
-
-
-def _resident_bytes() -> int:
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 if __name__ == "__main__":

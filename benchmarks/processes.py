@@ -57,6 +57,11 @@ class Child:
         self._process.kill()
         self._process.communicate()
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     def say(self, line: str) -> None:
         """Write to its standard input."""
         assert self._process.stdin is not None
@@ -121,9 +126,9 @@ class Publisher(Child):
         """
         assert self.line(watch=subscriber) == "subscribed"
 
-    def warm_up(self) -> None:
+    def warm_up(self, messages: int = WARM_UP) -> None:
         """Have messages published that do not count, and give whoever gets them the time to finish with them."""
-        self.publish(WARM_UP, 1000)
+        self.publish(messages, 1000)
         time.sleep(0.5)
 
     def publish(self, messages: int, rate: float = 0) -> int:
@@ -150,6 +155,16 @@ def wait_for(condition: Callable[[], T | None], what: str, *, pause: float = 0.0
         if time.monotonic() > deadline:
             raise BenchError(f"{what}: not within {_DEADLINE:g} s")
         time.sleep(pause)
+
+
+def resident_bytes(pid: int) -> int:
+    """Resident memory of a process.
+
+    Raises:
+        OSError: There is no such process any more.
+    """
+    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 @contextmanager

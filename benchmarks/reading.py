@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import glasshub_stats
-from glasshub.stats import ConsumerRow, Outcome, SegmentWriter
+from glasshub.segment import ConsumerRow, SegmentWriter
+from glasshub.stats import Outcome
 
 from .figures import Figure, Target, figure
 from .processes import scratch

@@ -68,13 +68,23 @@ def around_place(path: Path) -> tuple[str, str]:
 
 
 def write_into(path: Path, markdown: str) -> None:
-    """Put Markdown into its place in a file, instead of what stands there.
+    """Put Markdown into its place in a file, instead of what stands there; tables of other benchmarks stay.
 
     Raises:
         BenchError: The file has no such place.
     """
     before, after = around_place(path)
-    path.write_text(f"{before}{BEGIN}\n\n{markdown}\n\n{END}{after}", encoding="utf-8")
+    old = path.read_text(encoding="utf-8")[len(before) + len(BEGIN) : -len(after) - len(END)]
+    new = _sections(markdown)
+    kept = [text for name, text in _sections(old).items() if name not in new]
+    text = "\n\n".join([new.pop(""), *kept, *new.values()])
+    path.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+
+
+def _sections(markdown: str) -> dict[str, str]:
+    """Parts of a text by the headings that they begin with; what stands before the first one has none."""
+    parts = re.split(r"^(?=### )", markdown, flags=re.MULTILINE)
+    return {part.partition("\n")[0] if part.startswith("### ") else "": part.strip() for part in parts}
 
 
 def circumstances(*, quick: bool) -> dict[str, str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The durable backlog: how fast messages are accepted on disk, and how a process starts with a large one.
+"""The durable backlog: how fast messages are accepted, what it costs a hub, and how one starts with a large one.
 
 It is the disk of the directory for temporary files that is measured; `TMPDIR` names another one. On a file system in
 memory nothing waits for a disk, and the figures mean nothing.
@@ -12,16 +12,20 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+import glasshub_stats
 from glasshub.message import Frame
 from glasshub.spool import Log
+from glasshub_stats import Snapshot, StatsError
 
-from .figures import Figure, Target, figure, take_turns
+from .contestants import Glasshub, run_once
+from .figures import Figure, Target, figure, percentile, ratio, take_turns
 from .letters import letters
-from .processes import Child
+from .processes import Child, wait_for
+from .tallies import DIRECTORY, MESSAGES
 
 #: A message for one of these costs as much as one for all: it is stored once.
 _CONSUMERS = ("badges", "notifications", "irc")
@@ -32,6 +36,11 @@ _STARTED, _FIRST, _RESIDENT = Target(5.0), Target(1.0), Target(150.0)
 #: What a worker is given at once.
 _WINDOW = 64
 
+#: Messages a second at which a hub with a spool shall be as fast as one without, and by how much slower it may be.
+_RATE, _SLOWER = 2000, Target(1.1)
+
+_MEMORY, _SPOOL = "in memory", "with a spool"
+
 
 def run(*, quick: bool) -> Iterator[Figure]:
     """Measure."""
@@ -40,7 +49,9 @@ def run(*, quick: bool) -> Iterator[Figure]:
     results = take_turns({str(size): partial(_accepted, size, seconds) for size in batches}, turns)
     for size in batches:
         yield figure(f"accepted, synchronous FULL, batches of {size}", results[str(size)], "messages/s", _ACCEPTED)
+    yield from _hubs(quick=quick)
     yield from _large(queued)
+    yield from _large_hub(queued)
 
 
 def _accepted(size: int, seconds: float) -> float:
@@ -54,11 +65,28 @@ def _accepted(size: int, seconds: float) -> float:
         return accepted / (time.perf_counter() - began)
 
 
+def _hubs(*, quick: bool) -> Iterator[Figure]:
+    """Hubs with one consumer, at a rate and as fast as possible."""
+    contestants = {
+        _MEMORY: Glasshub(["Late0"], shape="processes"),
+        _SPOOL: Glasshub(["Late0"], shape="processes", has_spool=True),
+    }
+    for what, rate, messages in ((f"{_RATE}/s", _RATE, 5 * _RATE), ("as fast as possible", 0, 30_000)):
+        number = messages // 20 if quick else messages
+        runs = {name: partial(run_once, one, number, rate) for name, one in contestants.items()}
+        results = take_turns(runs, 1 if quick else 3)
+        seconds = {name: [run.seconds for run in turns] for name, turns in results.items()}
+        for name, turns in results.items():
+            yield figure(f"hub, {what}: {name}", [number / run.seconds for run in turns], "messages/s")
+            delays = [percentile(run.delays, 99) * 1e3 for run in turns]
+            yield figure(f"hub, {what}: {name}, publish to consume, p99", delays, "ms")
+        target = _SLOWER if rate else None
+        yield ratio(f"hub, {what}: time {_SPOOL} / {_MEMORY}", seconds[_SPOOL], seconds[_MEMORY], target)
+
+
 def _large(queued: int) -> Iterator[Figure]:
     with _scratch() as directory:
-        with Log(Path(directory, "spool"), consumers=_CONSUMERS) as log:
-            for batch in itertools.islice(_batches(200), queued // 200):
-                log.append(batch)
+        _fill(Path(directory, "spool"), _CONSUMERS, queued)
         with Child("benchmarks.spool", directory=Path(directory)) as child:
             opened, first, delivered, resident = map(float, child.line().split())
     waiting = f"{queued:,} messages waiting"
@@ -66,6 +94,52 @@ def _large(queued: int) -> Iterator[Figure]:
     yield Figure(f"{waiting}: first message after that", first, "s", _FIRST)
     yield Figure(f"{waiting}: given and acknowledged, windows of {_WINDOW}", delivered, "messages/s")
     yield Figure(f"{waiting}: resident memory of the process, at its highest", resident, "MB", _RESIDENT)
+
+
+def _large_hub(queued: int) -> Iterator[Figure]:
+    """A hub that finds so many messages."""
+    names = [f"Noop{number}" for number in range(len(_CONSUMERS))]
+    with _scratch() as directory:
+        Path(directory, "spool").mkdir(mode=0o700)
+        _fill(Path(directory, "spool", "glasshub"), names, queued)
+        command = Glasshub(names, shape="processes", has_spool=True).command(
+            f"ipc://{directory}/nobody", Path(directory)
+        )
+        environment = {DIRECTORY: directory, MESSAGES: str(queued)}
+        began = time.monotonic()
+        with Child(*command, directory=Path(directory), environment=environment) as child:
+            segment = f"{directory}/glasshub.stats"
+            started = wait_for(partial(_when, segment, child, _is_running), "a hub that runs") - began
+            first = wait_for(partial(_when, segment, child, _has_processed), "a message processed") - began
+            time.sleep(3.0)  # of work
+            resident = resident_mb(child.pid)
+    waiting = f"{queued:,} messages waiting"
+    yield Figure(f"{waiting}: start of a hub", started, "s", _STARTED)
+    yield Figure(f"{waiting}: first message after that", max(first - started, 0), "s", _FIRST)
+    yield Figure(f"{waiting}: resident memory of the hub, at its highest", resident, "MB", _RESIDENT)
+
+
+def _when(segment: str, child: Child, holds: Callable[[Snapshot], bool]) -> float | None:
+    """Now, if the hub shows that."""
+    child.check()
+    try:
+        return time.monotonic() if holds(glasshub_stats.read(segment)) else None
+    except StatsError:
+        return None
+
+
+def _is_running(snapshot: Snapshot) -> bool:
+    return snapshot.status() == "running"
+
+
+def _has_processed(snapshot: Snapshot) -> bool:
+    return all(consumer.processed for consumer in snapshot.consumers)
+
+
+def _fill(directory: Path, consumers: Sequence[str], queued: int) -> None:
+    with Log(directory, consumers=consumers) as log:
+        for batch in itertools.islice(_batches(200), queued // 200):
+            log.append(batch)
 
 
 def _scratch() -> tempfile.TemporaryDirectory[str]:
@@ -95,16 +169,16 @@ def main() -> None:
             given += len(entries)
             entries = log.take(given % len(_CONSUMERS), _WINDOW)
         ended = time.perf_counter()
-        print(opened - began, first - opened, given / (ended - first), _resident_mb(), flush=True)
+        print(opened - began, first - opened, given / (ended - first), resident_mb(os.getpid()), flush=True)
         sys.stdin.read()
 
 
-def _resident_mb() -> float:
-    """The peak, as the system noted it."""
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+def resident_mb(pid: int) -> float:
+    """The peak of a process, as the system noted it."""
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024 / 1e6
-    raise OSError(f"/proc/{os.getpid()}/status tells no VmHWM")
+    raise OSError(f"/proc/{pid}/status tells no VmHWM")
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ class Delays(Tally):
 
 
 #: By the consumers that keep them.
-TALLIES: dict[str, type[Tally]] = {"Noop": Tally, "Late": Delays}
+TALLIES: dict[str, type[Tally]] = {"Noop": Tally, "Late": Delays, "Work": Tally}
 
 
 def path_of(name: str, directory: Path) -> Path:

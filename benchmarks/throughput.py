@@ -21,7 +21,8 @@ _MESSAGES = {1: 40_000, 3: 30_000, 10: 10_000}
 _TARGET, _FEDMSG_TARGET = Target(4, is_floor=True), Target(3.5, is_floor=True)
 
 _ONCE, _EACH = "raw loop, decoding once", "raw loop, decoding for each consumer"
-_OURS, _THEIRS, _FEDMSG_HUB = "glasshub", "glasshub, fedmsg's consumers", "fedmsg-hub"
+_OURS, _THEIRS, _FEDMSG_HUB = "glasshub, threads", "glasshub, threads, fedmsg's consumers", "fedmsg-hub"
+_DEFAULT = "glasshub, processes"
 
 
 def run(*, quick: bool) -> Iterator[Figure]:
@@ -38,6 +39,7 @@ def _contestants(consumers: int) -> dict[str, Contestant]:
     if consumers > 1:
         found[_EACH] = Raw(consumers)
     found[_OURS] = Glasshub(names)
+    found[_DEFAULT] = Glasshub(names, shape="processes")
     if not no_fedmsg_hub():
         found[_THEIRS] = Glasshub(names, kind="fedmsg_consumers")
         found[_FEDMSG_HUB] = FedmsgHub(names)
@@ -55,6 +57,6 @@ def _figures(consumers: int, rates: Mapping[str, Sequence[float]]) -> Iterator[F
     bare = _EACH if consumers > 1 else _ONCE
     yield ratio(f"{to}: {_OURS} / {bare}", rates[_OURS], rates[bare])
     if _FEDMSG_HUB in rates:
-        for name, target in ((_OURS, _TARGET), (_THEIRS, _FEDMSG_TARGET), (bare, None)):
+        for name, target in ((_OURS, _TARGET), (_DEFAULT, None), (_THEIRS, _FEDMSG_TARGET), (bare, None)):
             goal = target if consumers == 3 else None
             yield ratio(f"{to}: {name} / {_FEDMSG_HUB}", rates[name], rates[_FEDMSG_HUB], goal)
