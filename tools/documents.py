@@ -50,19 +50,29 @@ A message goes this way:
     received ─┬─ malformed            (nobody gets it)
               ├─ unrouted             (nobody wants it)
               └─ for each interested consumer:
-                 enqueued ─┬─ backlog ─┬─ dequeued ── in flight ─┬─ processed
-                 injected ─┤           ├─ dropped                ├─ failed
-                 (not of   │           └─ withdrawn              ├─ invalid
-                 the bus)  │                                     ├─ duplicates
-                           │                                     ├─ discarded
-                           │                                     ├─ parked
-                           └─ requeued ◄────── delayed ◄─────────┼─ retried
-                                                                 └─ interrupted
+                 enqueued ─┬─► backlog ─┬─ dequeued ── in flight ─┬─ processed
+                 injected ─┤            ├─ dropped                ├─ failed
+                 (not of   │            └─ withdrawn              ├─ invalid
+                 the bus)  │                                      ├─ duplicates
+                           │                                      ├─ discarded
+                           │                                      ├─ parked
+                           ├── requeued ◄────── delayed ◄─────────┼─ retried
+                           └──◄───────────────────────────────────┴─ interrupted
 
-`injected` is counted in `enqueued`, so that at any time, for each consumer, **enqueued = backlog + dropped +
-withdrawn + in flight + delayed + processed + failed + invalid + duplicates + discarded + parked**. (In shape
-`processes` a message that is put again because the hub could not know that it was finished is finished twice, and
-counted in `repeated` besides.)
+`retried` and `interrupted` are attempts, all others on the right are ends. What is retried waits for its time,
+`delayed`, and then is put into the queue again; what is interrupted, because its worker process died, is in the queue
+again at once. `injected` is counted in `enqueued`. So it is, for each consumer:
+
+* backlog = enqueued + requeued + repeated + interrupted - dequeued - dropped - withdrawn
+* in flight = dequeued - processed - failed - invalid - duplicates - discarded - parked - retried - interrupted
+* delayed = retried - requeued - recalled
+
+and therefore, at any time, **enqueued + repeated - recalled = backlog + dropped + withdrawn + in flight + delayed +
+processed + failed + invalid + duplicates + discarded + parked**.
+
+`repeated` and `recalled` are 0 but in shape `processes`: what a worker process was done with, and could not say so
+before it died, is `repeated`, put into the queue once more. What it had finished of that ends twice; what it had
+retried, `recalled`, does not wait for its time.
 """
 
 _CONFIGURATION = """\
@@ -101,7 +111,8 @@ that run instead of those that installed packages declare; `--with-producers ""`
 `--no-discover`, or `discover = false` in `[fedmsg]`, leaves out 3 and 4. Files of a directory that the hub may not read
 are left out, with a warning, as fedmsg leaves them out.
 
-Each file is run once. What comes out is what consumers find as `hub.config`, and what `fedmsg.publish`,
+Each file is run once; all of them once more in a worker process, if one defines what is no plain data, such as a
+function. What comes out is what consumers find as `hub.config`, and what `fedmsg.publish`,
 `fedmsg.config.load_config()` and `fedmsg.config.conf` in a consumer go by. Two keys that fedmsg-hub's own loader does
 not fill in have a value all the same: `validate_signatures` is true, and `zmq_enabled` is.
 
@@ -152,11 +163,31 @@ directory of the file, and what stands in it must belong to root or to the user 
 followed, and every directory that they lead through counts. Who owns a file does not matter otherwise, nor that a
 group may write to it: software is often deployed by a user of its own. `--allow-unsafe-config` leaves all this out.
 
+## Worker processes
+
+In shape `processes` all consumers and producers are in one worker process, `main`, but the consumers whose section
+names another one:
+
+    [consumers.Badges]
+    class = "badges:Badges"
+    process = "badges"
+    max_processing = 60.0
+    replace = true
+
+`badges` is for all that name it, and as many processes may be named as there are processors to use. Consumers of one
+`group` have to be in the same. With `replace` a process is killed, and another one started, when this consumer has been
+at one message for longer than `max_processing`; who else is in the process is interrupted with it. A message of which a
+process has died `max_deaths` times, or was killed for, is parked in the spool if there is one, and else counted as
+failed. What else comes of a death is in [delivery.md](delivery.md#when-a-worker-process-dies).
+
+Each worker process says in the stats nothing of its own: consumers have their rows wherever they are. The hub has
+`worker_processes`, those that are up, and `worker_restarts`.
+
 ## Exit codes
 
 | code | meaning |
 | --- | --- |
-| 0 | stopped as it was told to, nothing left undone |
+| 0 | stopped as it was told to, nothing left undone but what the spool keeps |
 | 1 | could not start, or a thread of the hub died: one line on standard error says why |
 | 2 | the command line or the configuration is wrong: one line says what, where, and what to do |
 | 4 | stopped as it was told to, but messages were left undone; the log says how many of which consumer |
@@ -167,9 +198,10 @@ group may write to it: software is often deployed by a user of its own. `--allow
 
 ## Signals
 
-SIGTERM and SIGINT stop receiving and drain for at most `hub.drain_timeout`; a second one stops at once, and a third
-ends it, whatever hangs. SIGHUP opens the log files anew. SIGABRT, and whatever else kills a process that is broken,
-leaves on standard error what each thread was at.
+SIGTERM and SIGINT stop receiving and drain for at most `hub.drain_timeout`, with a spool only the messages at hand; a
+second one stops at once, and a third ends it, whatever hangs. SIGHUP opens the log files anew, those of worker
+processes, too. SIGABRT, and whatever else kills a process that is broken, leaves on standard error what each thread was
+at. Worker processes leave SIGTERM, SIGINT and SIGHUP to the hub.
 
 ## Under systemd
 

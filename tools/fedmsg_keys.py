@@ -75,7 +75,7 @@ KEYS: Mapping[str, str] = MappingProxyType(
         "moksha.monitoring.socket.mode": "As with fedmsg-hub: a string of octal digits; a number will do, too.",
         "moksha.threadpool_size": "Threads of Twisted's for workers and producers; they have their own here.",
         "moksha.workers_per_consumer": "`workers` in a section `[consumers.NAME]` goes over it. More than "
-        "one in shape `threads` only.",
+        "one in shapes `processes` and `threads` only.",
         "mute": _SENDING,
         "name": _SENDING + " Not the hub's name, which `--name` is.",
         "persistent_store": _SENDING + " Its replay.",

@@ -100,7 +100,8 @@ class Commanded(Site):
         note(self, [self.hub.config[key], loaded[key], fedmsg.config.conf[key]])
 
     def do_stop(self, how: str) -> None:
-        """Have the hub stop."""
+        """Have the hub stop, once somebody has written into the FIFO."""
+        Path("fifo").read_bytes()
         if how == "reactor":
             reactor.callFromThread(reactor.stop)
         elif how == "later":

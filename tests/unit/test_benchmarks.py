@@ -125,6 +125,17 @@ def test_figures_are_written_into_their_place_and_nothing_else_changes(tmp_path:
     assert file.read_text(encoding="utf-8") == f"before\n\n{BEGIN}\n\nnew\n\n{END}\n\nafter\n"
 
 
+def test_tables_of_benchmarks_that_were_not_run_stay(tmp_path: Path) -> None:
+    file = tmp_path / "performance.md"
+    old = "- run: old\n\n### reading\n\n| read |\n\n### throughput\n\n| old |"
+    file.write_text(f"{BEGIN}\n\n{old}\n\n{END}", encoding="utf-8")
+
+    write_into(file, "- run: new\n\n### throughput\n\n| new |")
+
+    new = "- run: new\n\n### reading\n\n| read |\n\n### throughput\n\n| new |"
+    assert file.read_text(encoding="utf-8") == f"{BEGIN}\n\n{new}\n\n{END}"
+
+
 def test_file_without_the_place_is_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "performance.md"
     file.write_text(f"{BEGIN}\nand no end\n", encoding="utf-8")

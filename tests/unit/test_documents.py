@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from faults.scenarios import SCENARIOS
 from glasshub import cli
 from glasshub.compat import fedmsg_config
 from glasshub.compat.services import SERVICES
@@ -178,13 +179,22 @@ def test_every_exit_code_is_in_the_table() -> None:
 
 def test_every_promise_names_a_test_that_there_is() -> None:
     promises = text(ROOT / "docs" / "delivery.md")
-    file = dict(re.findall(r"`([A-Z]{2})` is\s+`([\w/.]+)`", promises))
+    file = dict(re.findall(r"`([A-Z]{2})`\s+is\s+`([\w/.]+)`", promises))
     proofs = re.findall(r"`([A-Z]{2}|tests/[\w/.]+)(?:::(?:\w+::)?(\w+))?`", promises)
 
     assert {"TR", "TD", "UF"} <= file.keys()
-    assert len(proofs) > 50
+    assert len(proofs) > 100
     for where, test in proofs:
         assert f"def {test}(" in text(ROOT / file.get(where, where)) or not test, (where, test)
+
+
+def test_every_promise_names_a_scenario_that_there_is() -> None:
+    known = {scenario.name for scenario in SCENARIOS}
+    proofs = re.findall(r"`make faults ARGS=([^`]+)`", text(ROOT / "docs" / "delivery.md"))
+
+    assert len(proofs) > 20
+    for arguments in proofs:
+        assert set(" ".join(shlex.split(arguments)).split()) <= known, arguments
 
 
 def anchors(path: Path) -> set[str]:
