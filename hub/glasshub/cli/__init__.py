@@ -21,12 +21,8 @@ EXIT_UNREAD = 141  # as a shell reports SIGPIPE
 _COMMANDS = (run, config, stats, spool, demo)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; what to do about an error is one line on standard error.
-
-    Returns:
-        The exit code.
-    """
+def command_line() -> argparse.ArgumentParser:
+    """The parser of the whole command line; manual pages and completion are made from it."""
     parser = argparse.ArgumentParser(
         prog="glasshub", description="A message hub that one can see into.", allow_abbrev=False
     )
@@ -34,7 +30,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in _COMMANDS:
         command.add_parser(commands)
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; what to do about an error is one line on standard error.
+
+    Returns:
+        The exit code.
+    """
+    options = command_line().parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # what the terminal cannot show costs no traceback
     try:
