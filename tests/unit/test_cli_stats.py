@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from glasshub import paths
-from glasshub.cli import stats
+from glasshub import looking, paths
+from glasshub.cli import main, stats
 from glasshub.errors import ConfigError
 from glasshub.segment import ProducerRow
 from glasshub_stats import read
@@ -33,7 +33,7 @@ HUB = Path(__file__).parents[2] / "hub"
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No hub of this machine is found, and collectd has not started us."""
     monkeypatch.setattr(paths, "SYSTEM_DIRECTORY", tmp_path / "run")
-    monkeypatch.setattr(stats, "SYSTEM_DIRECTORY", tmp_path / "run")
+    monkeypatch.setattr(looking, "SYSTEM_DIRECTORY", tmp_path / "run")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     for name in ("XDG_RUNTIME_DIR", "COLLECTD_HOSTNAME", "COLLECTD_INTERVAL", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
@@ -202,8 +202,8 @@ def test_damaged_segment_among_others_is_told_and_the_others_are_shown(
 def test_nothing_found_names_the_directories(
     tmp_path: Path, directory: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run() == 1
-    assert run("--stats-dir", directory) == 1
+    assert main(["stats"]) == 1
+    assert main(["stats", "--stats-dir", str(directory)]) == 1
 
     first, second = capsys.readouterr().err.splitlines()
     assert f"there is no segment (*.stats) in {tmp_path}/run: does a hub run" in first

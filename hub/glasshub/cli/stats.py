@@ -12,16 +12,13 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
-from glasshub_stats import Snapshot, StatsError, read, values
+from glasshub_stats import values
 from glasshub_stats.render import as_json, as_openmetrics, as_text
 
 from ..errors import ConfigError
-from ..paths import SYSTEM_DIRECTORY, stats_directories
+from ..looking import Look, Watcher, nothing_found
 
-_SUFFIX = ".stats"
 _INTERVAL = 10.0  # collectd's own default
 _NARROWEST, _WIDEST = 80, 100
 
@@ -61,37 +58,18 @@ def run(options: argparse.Namespace, *, sleep: Callable[[float], None] = time.sl
         return 0
 
 
-@dataclass(frozen=True)
-class _Look:
-    """What one look at a segment has shown.
-
-    Attributes:
-        path: The segment.
-        snapshot: What it says; None when it cannot be read.
-        older: What it said at the look before; None at the first.
-        every: Seconds from look to look; 0 for a single one.
-        problem: Why it cannot be read.
-    """
-
-    path: Path
-    snapshot: Snapshot | None
-    older: Snapshot | None
-    every: float
-    problem: str = ""
-
-
 def _shown(options: argparse.Namespace, sleep: Callable[[float], None]) -> int:
     every = _every(options)
     is_feeding = options.format == "putval" and every > 0  # collectd is told of a hub that is not there, too
-    watcher = _Watcher(options, every)
+    watcher = Watcher(options.segment, options.stats_dir, complain=_complain)
     looks = watcher.look()
     if not is_feeding and not any(look.snapshot for look in looks):
         if not looks:
-            _complain(_nothing_found(options))
+            raise nothing_found(options.stats_dir)
         return 1
     due = time.monotonic()
     while True:
-        for block in _FORMATS[options.format](looks):
+        for block in _FORMATS[options.format](looks, every):
             print(block, flush=True)
         if not every:
             return 0
@@ -100,91 +78,41 @@ def _shown(options: argparse.Namespace, sleep: Callable[[float], None]) -> int:
         looks = watcher.look()
 
 
-class _Watcher:
-    """Remembers what each segment said last, and what was wrong with it."""
-
-    def __init__(self, options: argparse.Namespace, every: float) -> None:
-        self._options = options
-        self._every = every
-        self._snapshots: dict[Path, Snapshot] = {}
-        self._problems: dict[Path, str] = {}
-
-    def look(self) -> list[_Look]:
-        """Read every segment; a new problem is told on standard error."""
-        paths = dict.fromkeys([*_paths(self._options), *self._problems, *self._snapshots])
-        return [self._look(path) for path in paths]
-
-    def _look(self, path: Path) -> _Look:
-        older = self._snapshots.get(path)
-        try:
-            snapshot = self._snapshots[path] = read(str(path))
-        except StatsError as error:
-            if self._problems.get(path) != str(error):
-                _complain(str(error))
-            self._problems[path] = str(error)
-            return _Look(path, None, older, self._every, str(error))
-        self._problems.pop(path, None)
-        return _Look(path, snapshot, older, self._every)
-
-
-def _paths(options: argparse.Namespace) -> list[Path]:
-    """The segments to look at."""
-    name = options.segment
-    directories = _directories(options)
-    if name is None:
-        return sorted(path for directory in directories for path in directory.glob(f"*{_SUFFIX}"))
-    if "/" in name or (name.endswith(_SUFFIX) and os.path.exists(name)):
-        return [Path(name)]
-    paths = [directory / (name.removesuffix(_SUFFIX) + _SUFFIX) for directory in directories]
-    return [path for path in paths if os.path.exists(path)][:1] or paths[:1]
-
-
-def _directories(options: argparse.Namespace) -> list[Path]:
-    return [Path(options.stats_dir)] if options.stats_dir else stats_directories() or [SYSTEM_DIRECTORY]
-
-
-def _nothing_found(options: argparse.Namespace) -> str:
-    searched = ", ".join(map(str, _directories(options)))
-    return f"there is no segment (*{_SUFFIX}) in {searched}: does a hub run, or has it another --stats-dir?"
-
-
-def _as_text(looks: Sequence[_Look]) -> Iterator[str]:
+def _as_text(looks: Sequence[Look], every: float) -> Iterator[str]:
     width = min(max(shutil.get_terminal_size((_WIDEST, 24)).columns, _NARROWEST), _WIDEST)
     seen = [look for look in looks if look.snapshot is not None]
     if any(look.older is not None for look in looks):
         yield time.strftime("\n-- %Y-%m-%d %H:%M:%S --\n")
     for number, look in enumerate(seen):
         assert look.snapshot is not None
-        interval = look.snapshot.since(look.older) if look.older is not None else None
-        yield ("\n" if number else "") + as_text(look.snapshot, interval, width)
+        yield ("\n" if number else "") + as_text(look.snapshot, look.interval, width)
 
 
-def _as_json(looks: Sequence[_Look]) -> Iterator[str]:
+def _as_json(looks: Sequence[Look], every: float) -> Iterator[str]:
     return (as_json(look.snapshot) for look in looks if look.snapshot is not None)
 
 
-def _as_openmetrics(looks: Sequence[_Look]) -> Iterator[str]:
+def _as_openmetrics(looks: Sequence[Look], every: float) -> Iterator[str]:
     snapshots = [look.snapshot for look in looks if look.snapshot is not None]
     yield as_openmetrics(*snapshots).removesuffix("\n")
 
 
-def _as_putval(looks: Sequence[_Look]) -> Iterator[str]:
+def _as_putval(looks: Sequence[Look], every: float) -> Iterator[str]:
     host = os.environ.get("COLLECTD_HOSTNAME") or socket.gethostname()
     for look in looks:
-        for value in _values(look):
-            yield values.putval(value, host, look.every or _collectd_interval() or _INTERVAL)
+        for value in _values(look, every):
+            yield values.putval(value, host, every or _collectd_interval() or _INTERVAL)
 
 
-def _values(look: _Look) -> Iterator[values.Value]:
+def _values(look: Look, every: float) -> Iterator[values.Value]:
     if look.snapshot is None:
-        hub = look.older.hub.name if look.older is not None else look.path.name.removesuffix(_SUFFIX)
-        return iter([values.of_hub_up(hub, False)])
+        return iter([values.of_hub_up(look.hub, False)])
     # A first look of many knows no rates: those since the hub's start would be a peak in every graph.
-    older = look.older or (look.snapshot if look.every else None)
+    older = look.older or (look.snapshot if every else None)
     return values.of_interval(look.snapshot.since(older))
 
 
-_FORMATS: dict[str, Callable[[Sequence[_Look]], Iterator[str]]] = {
+_FORMATS: dict[str, Callable[[Sequence[Look], float], Iterator[str]]] = {
     "text": _as_text,
     "json": _as_json,
     "openmetrics": _as_openmetrics,
