@@ -72,7 +72,7 @@ def segment_paths(segment: str | None, directory: str | None) -> list[Path]:
 
 def nothing_found(directory: str | None) -> NoSegmentError:
     """What to say when there is no segment at all."""
-    searched = ", ".join(map(str, _directories(directory)))
+    searched = ", ".join(map(_described, _directories(directory)))
     return NoSegmentError(
         f"there is no segment (*{SUFFIX}) in {searched}: does a hub run, or has it another --stats-dir?"
     )
@@ -113,6 +113,12 @@ class Watcher:
             return Look(path, None, older, str(error))
         self._problems.pop(path, None)
         return Look(path, snapshot, older)
+
+
+def _described(directory: Path) -> str:
+    """The directory, and whether it was looked into at all."""
+    is_closed = os.path.isdir(directory) and not os.access(directory, os.R_OK | os.X_OK, effective_ids=True)
+    return f"{directory}, which this user may not read" if is_closed else str(directory)
 
 
 def _directories(directory: str | None) -> list[Path]:

@@ -25,16 +25,29 @@ def default_stats_directory() -> Path:
     """
     if os.path.isdir(SYSTEM_DIRECTORY) and os.access(SYSTEM_DIRECTORY, os.W_OK | os.X_OK, effective_ids=True):
         return SYSTEM_DIRECTORY
-    directory = _own_directory()
+    return private_directory(_own_directory(), "the stats directory", "--stats-dir")
+
+
+def private_directory(directory: Path, purpose: str, option: str) -> Path:
+    """Make a directory for this user alone, unless it is there.
+
+    Args:
+        directory: Where; what is above it is there.
+        purpose: What an error calls it.
+        option: What names another one.
+
+    Raises:
+        ConfigError: It cannot be made, or somebody else could put files of theirs there.
+    """
     try:
         directory.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise ConfigError(
-            f"cannot make the stats directory {directory}: {error.strerror}: choose another one with --stats-dir"
+            f"cannot make {purpose} {directory}: {error.strerror}: choose another one with {option}"
         ) from error
     objection = _objection(directory)
     if objection:
-        raise ConfigError(f"the stats directory {directory} {objection}: remove it, or choose another with --stats-dir")
+        raise ConfigError(f"{purpose} {directory} {objection}: remove it, or choose another with {option}")
     return directory
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..compat.fedmsg_config import FedmsgConfigFiles, Place, find_config
 from ..compat.services import SERVICES, Service
-from ..config import Config, ConfigBuilder
+from ..config import DEFAULT, Config, ConfigBuilder
 from ..dispatch import SHAPES
 from ..errors import ConfigError
 from ..trust import refuse_unsafe
@@ -146,7 +146,17 @@ def effective_config(options: argparse.Namespace) -> Effective:
         service.apply(files, builder, origin=f"--service {options.service}")
     _set_options(builder, options)
     consumers = named_consumers(options) or (files.consumers() if files else [])
-    return Effective(builder.build(), files, consumers, named_producers(options))
+    config = builder.build()
+    _refuse_unknown_shape(config)
+    return Effective(config, files, consumers, named_producers(options))
+
+
+def _refuse_unknown_shape(config: Config) -> None:
+    if config.hub.shape not in SHAPES:
+        raise ConfigError(
+            f"hub.shape = {config.hub.shape!r} must be one of {', '.join(SHAPES)}",
+            origin=config.origins.get("hub.shape", DEFAULT),
+        )
 
 
 def _service(options: argparse.Namespace) -> Service | None:
@@ -170,10 +180,22 @@ def _with_file(builder: ConfigBuilder, options: argparse.Namespace) -> ConfigBui
 def _file(options: argparse.Namespace) -> Path | None:
     if options.config is not None:
         path = Path(options.config)
-        if not path.is_file():
+        if not _is_file(path, "--config"):
             raise ConfigError(f"there is no configuration file {options.config!r}", origin="--config")
         return path
-    return DEFAULT_FILE if DEFAULT_FILE.is_file() else None
+    return DEFAULT_FILE if _is_file(DEFAULT_FILE, str(DEFAULT_FILE)) else None
+
+
+def _is_file(path: Path, origin: str) -> bool:
+    """Whether it is there.
+
+    Raises:
+        ConfigError: That is not for us to know.
+    """
+    try:
+        return path.is_file()
+    except PermissionError as error:
+        raise ConfigError("cannot look for it: permission denied", origin=origin) from error
 
 
 def _place(options: argparse.Namespace, builder: ConfigBuilder) -> Place:
@@ -182,7 +204,7 @@ def _place(options: argparse.Namespace, builder: ConfigBuilder) -> Place:
         return Place((Path(options.fedmsg_config),), "--fedmsg-config")
     if options.config_filename:
         path = Path(options.config_filename)
-        if not path.is_file():
+        if not _is_file(path, "--config-filename"):
             raise ConfigError(f"there is no file {options.config_filename!r}", origin="--config-filename")
         return Place((path,), "--config-filename")
     named = builder.get("fedmsg", "config")

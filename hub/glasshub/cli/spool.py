@@ -13,10 +13,9 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 from ..errors import SpoolError
-from ..spool import ConsumerState, Log, Parked, SpoolDirectory, Stored, View
+from ..spool import ConsumerState, Log, Parked, SpoolDirectory, Stored, View, refuse_missing
 
 _STOPPED = " (the hub must be stopped)"
 
@@ -167,8 +166,7 @@ def _compact(options: argparse.Namespace) -> int:
 @contextlib.contextmanager
 def _writing(directory: str) -> Iterator[Log]:
     """The log, for somebody who is not the hub, and must not make one by mistake."""
-    if not SpoolDirectory(directory).log.exists():
-        raise SpoolError(f"there is no spool in {Path(directory)}: no {SpoolDirectory(directory).log.name}")
+    refuse_missing(SpoolDirectory(directory).log)
     with Log(directory) as log:
         if log.recovery:
             print(f"glasshub: {log.recovery}", file=sys.stderr)

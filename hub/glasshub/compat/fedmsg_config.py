@@ -59,7 +59,7 @@ def find_config() -> Place:
     """
     named = os.environ.get("FEDMSG_CONFIG")
     if not named:
-        return Place(tuple(place for place in _places() if place.is_file() or any(place.glob("*.py"))), "found")
+        return Place(tuple(place for place in _places() if os.path.isfile(place) or any(place.glob("*.py"))), "found")
     if not os.path.exists(named):
         raise ConfigError(f"there is no file or directory {named!r}: correct or unset it", origin="FEDMSG_CONFIG")
     return Place((Path(named),), "FEDMSG_CONFIG")

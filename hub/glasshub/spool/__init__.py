@@ -8,6 +8,7 @@ file that is damaged.
 
 from .files import SpoolDirectory
 from .log import Entry, Log
+from .tables import refuse_missing
 from .view import ConsumerState, Parked, Stored, View
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "Stored",
     "Parked",
     "SpoolDirectory",
+    "refuse_missing",
 ]

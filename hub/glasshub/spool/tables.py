@@ -141,8 +141,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         SpoolDamagedError: It cannot be read.
         SpoolError: It is not there, is of a newer version, or cannot be opened.
     """
-    if not path.exists():
-        raise SpoolError(f"there is no spool in {path.parent}: no {path.name}")
+    refuse_missing(path)
     connection = connect(path, "ro")
     try:
         with translated(path):
@@ -151,6 +150,20 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def refuse_missing(path: Path) -> None:
+    """See that there is a log.
+
+    Raises:
+        SpoolError: There is none, or that is not for us to know.
+    """
+    try:
+        path.stat()
+    except FileNotFoundError as error:
+        raise SpoolError(f"there is no spool in {path.parent}: no {path.name}") from error
+    except OSError as error:
+        raise SpoolError(f"cannot look into {path.parent}: {error.strerror}: be root, or the hub's user") from error
 
 
 def connect(path: Path, mode: str) -> sqlite3.Connection:
