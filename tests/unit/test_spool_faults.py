@@ -63,7 +63,7 @@ class Books:
             self.note(line)
 
 
-@pytest.mark.parametrize("kills", [5, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(600)])])
+@pytest.mark.parametrize("kills", [5, pytest.param(60, marks=[pytest.mark.slow, pytest.mark.timeout(300)])])
 def test_nothing_that_was_accepted_is_lost_when_the_process_is_killed(tmp_path: Path, kills: int) -> None:
     books = Books()
     for seed in range(kills):
