@@ -13,12 +13,14 @@ if MYPY:
     from .snapshot import ConsumerStats, HubStats, Snapshot
 
 _NAN = float("nan")
-_CONSUMER_COUNTERS = tuple(
+
+#: All that an interval takes of the older snapshot, but for the histograms.
+CONSUMER_COUNTERS = tuple(
     m.name
     for m in schema.CONSUMER_FIELDS + schema.WORKER_FIELDS + schema.CONSUMER_DERIVED
     if m.kind == schema.COUNTER and m.unit != "nanoseconds"
 )
-_HUB_COUNTERS = tuple(m.name for m in schema.HUB_FIELDS if m.kind == schema.COUNTER)
+HUB_COUNTERS = tuple(m.name for m in schema.HUB_FIELDS if m.kind == schema.COUNTER)
 
 
 class Interval(object):
@@ -66,7 +68,7 @@ class HubInterval(object):
 
     def __init__(self, newer, older, seconds):
         # type: (HubStats, Optional[HubStats], float) -> None
-        _subtract(self, newer, older, _HUB_COUNTERS)
+        _subtract(self, newer, older, HUB_COUNTERS)
         self.receive_rate = self.received / seconds if seconds else _NAN
 
     if MYPY:
@@ -90,7 +92,7 @@ class ConsumerInterval(object):
         self.name = newer.name
         self.now = newer
         self._before = older
-        _subtract(self, newer, older, _CONSUMER_COUNTERS)
+        _subtract(self, newer, older, CONSUMER_COUNTERS)
         self.finished = sum([getattr(self, name) for name in schema.FINISHED])
         self.attempts = self.finished + self.retried
         self.enqueue_rate = _rate(self.enqueued + self.requeued + self.repeated + self.interrupted, seconds)

@@ -18,8 +18,9 @@ from .table import as_text, characters
 
 MYPY = False
 if MYPY:
-    from typing import Any, Dict, Iterable, Iterator, List, Sequence, Tuple
+    from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
+    from .interval import ConsumerInterval, Interval
     from .snapshot import Snapshot
 
     Labels = Tuple[Tuple[str, str], ...]
@@ -29,6 +30,7 @@ __all__ = ["as_dict", "as_json", "as_openmetrics", "as_text"]
 _HUB = schema.attributes(schema.HUB_FIELDS, schema.HUB_DERIVED)
 _CONSUMER = schema.attributes(schema.CONSUMER_FIELDS + schema.WORKER_FIELDS, schema.CONSUMER_DERIVED)
 _PRODUCER = schema.attributes(schema.PRODUCER_FIELDS, schema.PRODUCER_DERIVED)
+_INTERVAL = tuple(metric.name for metric in schema.INTERVAL_DERIVED)
 _HUB_TEXTS = tuple(metric.name for metric in schema.HUB_FIELDS if metric.kind == schema.TEXT)
 _PERCENTILES = (50, 95, 99)
 
@@ -47,14 +49,15 @@ _SUFFIXES = {
 _Family = namedtuple("_Family", "name type unit help")
 
 
-def as_dict(snapshot):
-    # type: (Snapshot) -> Dict[str, Any]
+def as_dict(snapshot, interval=None):
+    # type: (Snapshot, Optional[Interval]) -> Dict[str, Any]
     """The snapshot as a structure of dicts, lists, texts and numbers that JSON can hold.
 
     Durations are seconds, times unix time. A histogram is summed up since the hub started: `count`, `sum`, `mean`,
-    `p50`, `p95`, `p99`, `upper`. What is not known (NaN) is None.
+    `p50`, `p95`, `p99`, `upper`. What is not known (NaN) is None. With an interval there is `interval`: its length,
+    and for each consumer rates, and histograms of the interval alone.
     """
-    return {
+    told = {
         "path": _valid(snapshot.path),
         "time": snapshot.time,
         "pid": snapshot.pid,
@@ -64,13 +67,17 @@ def as_dict(snapshot):
         "hub": _texts_and_numbers(snapshot.hub, _HUB_TEXTS, _HUB),
         "consumers": [_texts_and_numbers(consumer, ("name",), _CONSUMER) for consumer in snapshot.consumers],
         "producers": [_texts_and_numbers(producer, ("name",), _PRODUCER) for producer in snapshot.producers],
-    }
+    }  # type: Dict[str, Any]
+    if interval is not None:
+        consumers = [_interval(consumer) for consumer in interval.consumers]
+        told["interval"] = {"seconds": interval.seconds, "consumers": consumers}
+    return told
 
 
-def as_json(snapshot):
-    # type: (Snapshot) -> str
+def as_json(snapshot, interval=None):
+    # type: (Snapshot, Optional[Interval]) -> str
     """The structure of `as_dict` as JSON: one line of ASCII, without a line end."""
-    return json.dumps(as_dict(snapshot), allow_nan=False)
+    return json.dumps(as_dict(snapshot, interval), allow_nan=False)
 
 
 def as_openmetrics(*snapshots):
@@ -100,6 +107,13 @@ def _texts_and_numbers(stats, texts, metrics):
     plain = {name: getattr(stats, name) for name in texts}  # type: Dict[str, Any]
     plain.update((metric.name, _plain(getattr(stats, metric.name))) for metric in metrics)
     return plain
+
+
+def _interval(consumer):
+    # type: (ConsumerInterval) -> Dict[str, Any]
+    told = {"name": consumer.name}  # type: Dict[str, Any]
+    told.update((name, _plain(getattr(consumer, name))) for name in _INTERVAL + ("wait", "processing"))
+    return told
 
 
 def _plain(value):

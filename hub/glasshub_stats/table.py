@@ -87,9 +87,9 @@ def as_text(snapshot, interval=None, width=WIDTH):
     if snapshot.producers:
         marks = [(producer.name, producer.initialized) for producer in snapshot.producers]
         lines += [""] + _table("producer", marks, snapshot.producers, _PRODUCER_COLUMNS, width)
-    attention = list(_attention(snapshot))
-    if attention:
-        lines += [""] + ["! " + line for line in attention]
+    remarks = list(attention(snapshot))
+    if remarks:
+        lines += [""] + ["! " + line for line in remarks]
     return "\n".join(_cut(line, width).rstrip() for line in lines)
 
 
@@ -238,9 +238,9 @@ def _width(columns):
     return sum(max(len(cell) for cell in cells) + 1 for cells in columns)
 
 
-def _attention(snapshot):
+def attention(snapshot):
     # type: (Snapshot) -> Iterator[str]
-    """A sentence for whatever an operator should know and might not see in the figures."""
+    """A sentence for whatever an operator should know and might not see in the figures; safe for a terminal."""
     hub, status = snapshot.hub, snapshot.status()
     if status == "down":
         yield "the hub's process is gone; these are its last figures"

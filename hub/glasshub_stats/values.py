@@ -124,6 +124,12 @@ def hub_instance(hub, naming="default"):
     return clean(hub, _PART_BYTES, "." in hub)
 
 
+def consumer_part(name):
+    # type: (str) -> str
+    """What stands behind the hub's name and a dot in the plugin instance of a consumer, naming `default`."""
+    return clean(name, _PART_BYTES, name.startswith(_PRODUCER_PREFIX))
+
+
 def clean(name, most_bytes=_MOST_BYTES, is_strange=False):
     # type: (str, int, bool) -> str
     """A name that collectd takes as it is; two different names never become the same one.
@@ -193,7 +199,7 @@ def _of_hub(interval, instance):
 def _of_consumer(consumer, hub, percentiles):
     # type: (ConsumerInterval, str, Sequence[float]) -> Iterator[Value]
     now = consumer.now
-    instance = "%s.%s" % (hub, clean(consumer.name, _PART_BYTES, consumer.name.startswith(_PRODUCER_PREFIX)))
+    instance = "%s.%s" % (hub, consumer_part(consumer.name))
     yield Value("glasshub", instance, "queue_length", "", now.backlog)
     for name in _CONSUMER_COUNTERS:
         yield Value("glasshub", instance, "operations", name, _derive(getattr(now, name)))

@@ -113,6 +113,24 @@ def test_json_sums_a_histogram_up(snapshot: Snapshot) -> None:
     }
 
 
+def test_json_of_an_interval_tells_what_happened_in_it(path: Path) -> None:
+    with live_segment(path) as writer:
+        work(writer, 0, enqueued=9, processed=9, took_ns=900 * MS)
+        older = read(str(path))
+        work(writer, 0, enqueued=5, processed=4, took_ns=2 * MS)
+        interval = read(str(path)).since(older)
+
+    told = json.loads(as_json(interval.newer, interval))
+
+    consumer, of_it = interval.consumers[0], told["interval"]["consumers"][0]
+    assert told["interval"]["seconds"] == interval.seconds
+    assert of_it["name"] == consumer.name
+    for metric in schema.INTERVAL_DERIVED:
+        assert of_it[metric.name] == pytest.approx(getattr(consumer, metric.name)) or of_it[metric.name] is None
+    assert (of_it["processing"]["count"], of_it["processing"]["p99"]) == (4, consumer.processing.percentile(99))
+    assert told["consumers"][0]["processing"]["count"] == 13
+
+
 def test_json_has_null_for_what_is_not_known(snapshot: Snapshot) -> None:
     told = as_json(snapshot)
 

@@ -4,12 +4,9 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import math
 import os
 import shutil
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -18,6 +15,8 @@ from glasshub_stats.render import as_json, as_openmetrics, as_text
 
 from ..errors import ConfigError
 from ..looking import Look, Watcher, nothing_found
+from .numbers import seconds
+from .terminal import complain
 
 _INTERVAL = 10.0  # collectd's own default
 _NARROWEST, _WIDEST = 80, 100
@@ -35,7 +34,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--watch",
         metavar="SECONDS",
-        type=_seconds,
+        type=seconds,
         help="go on for ever, and tell what happened in each interval (putval: default is $COLLECTD_INTERVAL)",
     )
     parser.add_argument("--stats-dir", metavar="DIR", help="where the segments stand")
@@ -61,7 +60,7 @@ def run(options: argparse.Namespace, *, sleep: Callable[[float], None] = time.sl
 def _shown(options: argparse.Namespace, sleep: Callable[[float], None]) -> int:
     every = _every(options)
     is_feeding = options.format == "putval" and every > 0  # collectd is told of a hub that is not there, too
-    watcher = Watcher(options.segment, options.stats_dir, complain=_complain)
+    watcher = Watcher(options.segment, options.stats_dir, complain=complain)
     looks = watcher.look()
     if not is_feeding and not any(look.snapshot for look in looks):
         if not looks:
@@ -89,7 +88,7 @@ def _as_text(looks: Sequence[Look], every: float) -> Iterator[str]:
 
 
 def _as_json(looks: Sequence[Look], every: float) -> Iterator[str]:
-    return (as_json(look.snapshot) for look in looks if look.snapshot is not None)
+    return (as_json(look.snapshot, look.interval) for look in looks if look.snapshot is not None)
 
 
 def _as_openmetrics(looks: Sequence[Look], every: float) -> Iterator[str]:
@@ -133,18 +132,6 @@ def _collectd_interval() -> float:
     if not text:
         return 0.0
     try:
-        return _seconds(text)
+        return seconds(text)
     except argparse.ArgumentTypeError as error:
         raise ConfigError(str(error), origin="COLLECTD_INTERVAL") from None
-
-
-def _seconds(text: str) -> float:
-    with contextlib.suppress(ValueError):
-        seconds = float(text)
-        if 0 < seconds < math.inf:
-            return seconds
-    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
-
-
-def _complain(text: str) -> None:
-    print(f"glasshub: {text}", file=sys.stderr, flush=True)
