@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import resource
+import struct
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -67,3 +70,53 @@ def file_size(size: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+class HungDisk:
+    """A file system whose every file hangs who opens it, in the kernel, where no signal reaches: of a network mount
+    the server has gone. A context manager: it is gone afterwards, and so are those who hung.
+
+    Attributes:
+        path: Where it is mounted.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Mount it.
+
+        Raises:
+            CannotMountError: It cannot be mounted.
+        """
+        self.path = path
+        path.mkdir()
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        try:
+            self._fuse = os.open("/dev/fuse", os.O_RDWR)
+        except OSError as error:
+            raise CannotMountError(f"cannot make a file system of our own: {error}") from error
+        options = f"fd={self._fuse},rootmode=40000,user_id={os.getuid()},group_id={os.getgid()}"
+        if self._libc.mount(b"hung", bytes(path), b"fuse", 0, options.encode()):
+            os.close(self._fuse)
+            raise CannotMountError(f"cannot mount a file system of our own: {os.strerror(ctypes.get_errno())}")
+        self._greet()
+
+    def __enter__(self) -> HungDisk:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._libc.umount2(bytes(self.path), _MNT_DETACH)
+        os.close(self._fuse)
+
+    def wait_until_somebody_hangs(self) -> None:
+        """Take the next request, and never answer: until it is taken, a signal would end who waits for it."""
+        os.read(self._fuse, _REQUEST)
+
+    def _greet(self) -> None:
+        """Answer the first request, FUSE_INIT; before that nothing else comes."""
+        request = os.read(self._fuse, _REQUEST)
+        unique, major, minor = struct.unpack_from("=8xQ24xII", request)
+        answer = struct.pack("=IIII", major, minor, 0, 0).ljust(64, b"\0")
+        os.write(self._fuse, struct.pack("=IiQ", 16 + len(answer), 0, unique) + answer)
+
+
+_MNT_DETACH = 2
+_REQUEST = 1 << 20

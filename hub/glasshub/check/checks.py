@@ -1,0 +1,310 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The checks: each is a function of what a hub's segment says, what happened lately, and the limits alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Protocol, TypeVar
+
+from glasshub_stats import Interval, ProducerStats
+from glasshub_stats.interval import ConsumerInterval
+from glasshub_stats.table import duration
+
+from ..errors import HubError
+from .plugin import Figure, Finding, Limits, Status
+from .ranges import Range
+
+CONSUMERS, PRODUCERS, BOTH, HUB = "consumers", "producers", "consumers and producers", "the hub"
+
+#: What is well where nobody is asked about.
+_NOBODY = "the hub has none"
+
+#: Of one whose constructor raised.
+NOT_INITIALIZED = "is not initialized: its constructor failed, see the hub's log"
+
+
+class UnknownNameError(HubError):
+    """Somebody was asked about who is not there; the message says who is."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check, and what it is told of when nobody says so.
+
+    Attributes:
+        name: What it is called.
+        find: What it does: the interval, the names that it was asked about (none for all), the limits.
+        help: What its figure is.
+        subject: Whose names it takes.
+        limits: -w and -c by default.
+        is_of_interval: Whether it is about what happened lately.
+        can_begin_at_start: Whether that may be all since the hub's start.
+        remark: What an operator has to know besides.
+    """
+
+    name: str
+    find: Callable[[Interval, Sequence[str], Limits], list[Finding]]
+    help: str
+    subject: str
+    limits: Limits
+    is_of_interval: bool = False
+    can_begin_at_start: bool = True
+    remark: str = ""
+
+
+def check_backlog(interval: Interval, names: Sequence[str], limits: Limits) -> list[Finding]:
+    """Messages waiting for each consumer."""
+
+    def judge(consumer: ConsumerInterval) -> Finding:
+        backlog = consumer.now.backlog
+        return judged(consumer.name, Figure(consumer.name, backlog, "", limits), f"{_messages(backlog)} waiting")
+
+    return _of_consumers(interval, names, judge)
+
+
+def check_age(interval: Interval, names: Sequence[str], limits: Limits) -> list[Finding]:
+    """Age of the oldest message that waits for each consumer."""
+
+    def judge(consumer: ConsumerInterval) -> Finding:
+        now = consumer.now
+        said = f"the oldest of {_messages(now.backlog)} waits for {duration(now.oldest_age)}"
+        text = said if now.backlog else "no messages waiting"
+        return judged(consumer.name, Figure(consumer.name, now.oldest_age, "s", limits), text)
+
+    return _of_consumers(interval, names, judge)
+
+
+def check_catch_up(interval: Interval, names: Sequence[str], limits: Limits) -> list[Finding]:
+    """Time until each consumer has finished its backlog, if things go on as in the interval.
+
+    A backlog that does not shrink is beyond any limit; unless all of it came within the interval: a consumer that has
+    handled everything that there was at its beginning keeps up, and has a backlog only because messages never cease.
+    """
+
+    def judge(consumer: ConsumerInterval) -> Finding:
+        seconds = consumer.catch_up
+        waiting = f"{_messages(consumer.now.backlog)} waiting"
+        if not math.isnan(seconds):
+            text = f"{waiting}, caught up in {duration(seconds)}"
+        elif consumer.now.oldest_age < interval.seconds:
+            seconds, text = 0.0, f"{waiting}, all of the last {duration(interval.seconds)}: keeps up"
+        else:
+            seconds, text = math.inf, f"{waiting}, and the backlog does not shrink"
+        return judged(consumer.name, Figure(consumer.name, seconds, "s", limits), text)
+
+    return _of_consumers(interval, names, judge)
+
+
+def check_failures(interval: Interval, names: Sequence[str], limits: Limits) -> list[Finding]:
+    """Messages on which each consumer failed for good, and polls on which each producer failed."""
+    before = {producer.name: producer.failures for producer in interval.older.producers} if interval.older else {}
+
+    def judge(consumer: ConsumerInterval) -> Finding:
+        failures = consumer.failed + consumer.parked
+        return judged(consumer.name, Figure(consumer.name, failures, "", limits), f"{_messages(failures)} failed")
+
+    def judge_producer(producer: ProducerStats) -> Finding:
+        failures = max(producer.failures - before.get(producer.name, 0), 0)
+        figure = Figure(_label(producer), failures, "", limits)
+        return judged(producer.name, figure, f"{failures} {'poll' if failures == 1 else 'polls'} failed")
+
+    return _of_both(interval, names, judge, judge_producer)
+
+
+def check_stuck(interval: Interval, names: Sequence[str], limits: Limits) -> list[Finding]:
+    """How long each consumer has been at one message, and each producer at one poll."""
+
+    def judge(consumer: ConsumerInterval) -> Finding:
+        now = consumer.now
+        figure = Figure(consumer.name, now.current_age, "s", limits)
+        text = f"at one message for {duration(now.current_age)}" if now.in_flight else "at no message"
+        if now.stuck:  # the operator has said for this one what is too long
+            limit = f"more than its max_processing of {duration(now.max_processing)}"
+            return Finding(Status.CRITICAL, consumer.name, f"{text}, {limit}", [figure])
+        return judged(consumer.name, figure, text)
+
+    def judge_producer(producer: ProducerStats) -> Finding:
+        age = producer.current_age
+        text = f"at one poll for {duration(age)}" if age else "at no poll"
+        return judged(producer.name, Figure(_label(producer), age, "s", limits), text)
+
+    return _of_both(interval, names, judge, judge_producer)
+
+
+def check_up(interval: Interval, names: Sequence[str], limits: Limits) -> list[Finding]:
+    """Endpoints of the bus that the hub has lost. That it is alive is seen to before any check."""
+    hub = interval.newer.hub
+    lost = Figure("lost", hub.lost, "", limits)
+    text = (
+        f"{hub.name} is {hub.phase} for {duration(hub.uptime)}, {hub.connected} of {hub.endpoints} endpoints connected"
+    )
+    if hub.lost:
+        text += f", {hub.lost} lost for {duration(hub.lost_age)}"
+    figures = [Figure("connected", hub.connected), Figure("uptime", hub.uptime, "s")]
+    found = judged("", lost, text)
+    return [Finding(found.status, "", found.text, [lost, *figures])]
+
+
+def check_consumers(interval: Interval, names: Sequence[str], limits: Limits) -> list[Finding]:
+    """Consumers that were not built."""
+    asked = chosen(interval.consumers, names, "consumer")
+    failed = [consumer.name for consumer in asked if not consumer.now.initialized]
+    if failed:
+        text = f"{_listed(failed)} {NOT_INITIALIZED}"
+    else:
+        text = f"{_listed([consumer.name for consumer in asked])} initialized" if asked else _NOBODY
+    return [judged("", Figure("uninitialized", len(failed), "", limits), text)]
+
+
+def check_producers(interval: Interval, names: Sequence[str], limits: Limits) -> list[Finding]:
+    """For how long each producer's next poll is overdue, and whether its last one failed."""
+
+    def judge(producer: ProducerStats) -> Finding:
+        figure = Figure(_label(producer), producer.overdue, "s", limits)
+        if not producer.initialized:
+            return Finding(Status.CRITICAL, producer.name, NOT_INITIALIZED, [figure])
+        if producer.overdue:
+            text = f"its next poll is overdue for {duration(producer.overdue)}"
+        else:
+            text = f"last polled {duration(producer.since_run)} ago" if producer.last_run_ns else "has not polled yet"
+        found = judged(producer.name, figure, text)
+        if has_failed_last(producer) and found.status == Status.OK:
+            return Finding(Status.WARNING, producer.name, f"{text}, and failed", [figure])
+        return found
+
+    return [judge(producer) for producer in chosen(interval.newer.producers, names, "producer")]
+
+
+def has_failed_last(producer: ProducerStats) -> bool:
+    """Whether the poll that ended last raised an exception; while one is running that is not known."""
+    return bool(producer.last_run_ns > producer.last_success_ns and not producer.started_ns)
+
+
+def _limits(warning: str, critical: str) -> Limits:
+    return Limits(Range.parse(warning), Range.parse(critical))
+
+
+_ALL = (
+    Check("backlog", check_backlog, "messages waiting for a consumer", CONSUMERS, _limits("1000", "5000")),
+    Check("age", check_age, "seconds that the oldest message has waited", CONSUMERS, _limits("300", "1800")),
+    Check(
+        "catch-up",
+        check_catch_up,
+        "seconds until the backlog is finished",
+        CONSUMERS,
+        _limits("600", "3600"),
+        is_of_interval=True,
+        can_begin_at_start=False,  # a hub begins without a backlog: since then, none has ever shrunk
+        remark="A backlog that does not shrink is beyond any limit, unless all of it came within the interval. Without "
+        "a reading to compare with it takes two, 5 s apart, or half the timeout.",
+    ),
+    Check(
+        "failures",
+        check_failures,
+        "messages or polls that failed",
+        BOTH,
+        _limits("0", "10"),
+        is_of_interval=True,
+        remark="Without a reading to compare with they are those since the hub's start.",
+    ),
+    Check(
+        "stuck",
+        check_stuck,
+        "seconds spent at one message or poll",
+        BOTH,
+        _limits("300", "900"),
+        remark="A consumer that takes longer than its own max_processing is CRITICAL whatever the ranges are.",
+    ),
+    Check("up", check_up, "endpoints of the bus that are lost", HUB, _limits("0", "~:")),
+    Check("consumers", check_consumers, "consumers that were not built", CONSUMERS, _limits("0", "0")),
+    Check(
+        "producers",
+        check_producers,
+        "seconds that a poll is overdue",
+        PRODUCERS,
+        _limits("300", "900"),
+        remark="Whatever the ranges are, one whose last poll failed is WARNING, and one that was not built CRITICAL.",
+    ),
+)
+
+#: By name.
+CHECKS = {check.name: check for check in _ALL}
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+T = TypeVar("T", bound=_Named)
+
+
+def chosen(things: Sequence[T], names: Sequence[str], kind: str) -> list[T]:
+    """Those whom the names mean, in the order of the hub; all when there are none.
+
+    A name means whoever is called so, or else, as a glob, all whom it matches.
+
+    Raises:
+        UnknownNameError: A name means nobody.
+    """
+    if not names:
+        return list(things)
+    there = [thing.name for thing in things]
+    meant = {name: {name} if name in there else {each for each in there if fnmatchcase(each, name)} for name in names}
+    missing = [name for name, found in meant.items() if not found]
+    if missing:
+        raise UnknownNameError(f"there is no {kind} {_listed(missing)} in the hub, only {_listed(there)}")
+    return [thing for thing in things if any(thing.name in found for found in meant.values())]
+
+
+def judged(name: str, figure: Figure, text: str) -> Finding:
+    """A finding as the limits of the figure have it."""
+    assert figure.limits is not None
+    status, why = figure.limits.judge(figure.value)
+    return Finding(status, name, f"{text} ({why})" if why else text, [figure])
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) or "none at all"
+
+
+def _of_consumers(
+    interval: Interval, names: Sequence[str], judge: Callable[[ConsumerInterval], Finding]
+) -> list[Finding]:
+    return list(_measured(chosen(interval.consumers, names, "consumer"), names, judge))
+
+
+def _measured(
+    consumers: Sequence[ConsumerInterval], names: Sequence[str], judge: Callable[[ConsumerInterval], Finding]
+) -> Iterator[Finding]:
+    """One that was not built has nothing to be judged by: who asks for it by its name is told so."""
+    for consumer in consumers:
+        if consumer.now.initialized:
+            yield judge(consumer)
+        elif names:
+            yield Finding(Status.UNKNOWN, consumer.name, NOT_INITIALIZED)
+
+
+def _of_both(
+    interval: Interval,
+    names: Sequence[str],
+    judge: Callable[[ConsumerInterval], Finding],
+    judge_producer: Callable[[ProducerStats], Finding],
+) -> list[Finding]:
+    everybody: list[ConsumerInterval | ProducerStats] = [*interval.consumers, *interval.newer.producers]
+    found = {id(each) for each in chosen(everybody, names, "consumer or producer")}
+    consumers = [consumer for consumer in interval.consumers if id(consumer) in found]
+    producers = [producer for producer in interval.newer.producers if id(producer) in found]
+    return [*_measured(consumers, names, judge), *map(judge_producer, producers)]
+
+
+def _label(producer: ProducerStats) -> str:
+    """A consumer may have the same name."""
+    return f"producer.{producer.name}"
+
+
+def _messages(count: int) -> str:
+    return "1 message" if count == 1 else f"{count} messages"
