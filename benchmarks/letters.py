@@ -11,7 +11,7 @@ import itertools
 import json
 from typing import NamedTuple
 
-from glasshub.demo.messages import PREFIX, Generator
+from glasshub.load.messages import PREFIX, Generator
 
 #: What all consumers of the benchmarks subscribe to.
 TOPIC = PREFIX.rstrip(".")

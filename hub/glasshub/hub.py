@@ -24,11 +24,11 @@ from glasshub_stats import ConsumerStats, Snapshot
 from .backfill import Backfill
 from .compat.datagrepper import Datagrepper
 from .compat.gap_fetcher import GapFetcher, can_fetch
-from .config import DEFAULT, Config
+from .config import Config
 from .crew import Background, Member, Staff
 from .dispatch import SHAPES, Shape, SpooledShape, Station
 from .enqueuer import Enqueuer
-from .errors import ConfigError, HubError, NoConsumerError
+from .errors import HubError, NoConsumerError
 from .failure import RetryPolicy
 from .notify import Notifier
 from .remote import RemoteRoster
@@ -74,16 +74,7 @@ class Hub:
         version: str,
         notifier: Notifier,
     ) -> None:
-        """Take everything that the hub works with; nothing is started and nothing made.
-
-        Raises:
-            ConfigError: There is no such shape of dispatch.
-        """
-        if config.hub.shape not in SHAPES:
-            raise ConfigError(
-                f"hub.shape = {config.hub.shape!r} must be one of {', '.join(SHAPES)}",
-                origin=config.origins.get("hub.shape", DEFAULT),
-            )
+        """Take everything that the hub works with; nothing is started and nothing made."""
         self._config = config
         self._roster = roster
         self._source = source
@@ -91,11 +82,17 @@ class Hub:
         self._notifier = notifier
         self.segment_path = directory / f"{config.hub.name}.stats"
         self.socket_path = directory / f"{config.hub.name}.sock"
+        self._members: Sequence[Member] = ()
         self._is_stopping = False
         self._is_aborting = False
         self._is_reopening = False
         self._wakeup = Wakeup()
         self._stuck: StuckWatch | None = None
+
+    @property
+    def topics(self) -> dict[str, list[str]]:
+        """What each consumer that was built subscribes to, by its name; nothing before the hub is ready."""
+        return {member.name: list(member.consumer.topics) for member in self._members if member.consumer is not None}
 
     def request_stop(self) -> None:
         """Have `run` stop receiving, drain, and return. Threads: any; signal handlers too."""
@@ -146,6 +143,7 @@ class Hub:
         )
         try:
             server.start()
+            self._members = crew.members
             stations = _stations(crew.members, segment)
             shape = self._make_shape(crew, stations, segment)
             backfill = self._backfill()

@@ -19,17 +19,19 @@ from rich.console import Console
 
 from glasshub.cli import demo
 from glasshub.config import ConfigBuilder, HubSection
-from glasshub.demo import collectd, live, output, report, text
-from glasshub.demo.bus import Published, due_times
+from glasshub.demo import collectd, report
 from glasshub.demo.consumers import Badges, Datanommer, IrcBot, Notifications, TokenBucket
-from glasshub.demo.messages import KINDS, PREFIX, Generator
-from glasshub.demo.outcome import ConsumerOutcome, Outcome, Times, outcome_of
 from glasshub.demo.plan import CONSUMERS, Plan, Work, hub_toml
-from glasshub.demo.record import Point, Record
 from glasshub.demo.rules import RuleBook, category_of
-from glasshub.demo.shapes import DEFAULT_SHAPE, SHAPES
 from glasshub.demo.svg import svg, ticks
 from glasshub.errors import ConfigError
+from glasshub.load import live, output, text
+from glasshub.load.bus import Published
+from glasshub.load.messages import KINDS, PREFIX, Generator
+from glasshub.load.outcome import ConsumerOutcome, Outcome, Times, outcome_of
+from glasshub.load.record import Point, Record
+from glasshub.load.schedule import SPIKE, Schedule
+from glasshub.load.shapes import DEFAULT_SHAPE, SHAPES
 from glasshub.message import Message
 from glasshub.segment import ConsumerRow, SegmentWriter
 from glasshub_stats import read
@@ -87,7 +89,9 @@ class TestGenerator:
 
 class TestBus:
     def test_it_is_quiet_before_the_spike_and_after_it(self) -> None:
-        due = list(islice(due_times(quiet=4.0, rate=120.0, seconds=20.0), 1 + 2400 + 2))
+        schedule = Schedule(SPIKE, rate=120.0, seconds=20.0, quiet=4.0)
+
+        due = [*schedule.before(), *schedule.during(), *islice(schedule.after(), 2)]
 
         assert due[0] == 0.0
         assert due[1:3] == pytest.approx([4.0, 4.0 + 1 / 120])
@@ -499,12 +503,12 @@ class TestText:
 class TestOutput:
     def test_what_an_earlier_demo_left_is_replaced(self, tmp_path: Path) -> None:
         directory = tmp_path / "demo"
-        with output.claimed(directory):
+        with output.claimed(directory, "demo"):
             (directory / "threads").mkdir()
             (directory / "threads" / "hub.log").touch()
             (directory / "backlog.svg").touch()
 
-        with output.claimed(directory):
+        with output.claimed(directory, "demo"):
             left = [path.name for path in directory.iterdir()]
 
         assert left == [".glasshub-demo"]
@@ -513,7 +517,7 @@ class TestOutput:
         precious = tmp_path / "thesis.tex"
         precious.touch()
 
-        with pytest.raises(ConfigError, match="was not made by a demo"), output.claimed(tmp_path):
+        with pytest.raises(ConfigError, match="was not made by a demo"), output.claimed(tmp_path, "demo"):
             pass
 
         assert precious.exists()
@@ -521,21 +525,21 @@ class TestOutput:
     def test_a_link_is_not_followed(self, tmp_path: Path) -> None:
         (tmp_path / "link").symlink_to(tmp_path / "demo")
 
-        with pytest.raises(ConfigError, match="symbolic link"), output.claimed(tmp_path / "link"):
+        with pytest.raises(ConfigError, match="symbolic link"), output.claimed(tmp_path / "link", "demo"):
             pass
 
     def test_two_demos_do_not_share_a_directory(self, tmp_path: Path) -> None:
         with (
-            output.claimed(tmp_path / "demo"),
+            output.claimed(tmp_path / "demo", "demo"),
             pytest.raises(ConfigError, match="another demo"),
-            output.claimed(tmp_path / "demo"),
+            output.claimed(tmp_path / "demo", "demo"),
         ):
             pass
 
     def test_a_directory_that_cannot_be_made_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
 
-        with pytest.raises(ConfigError, match="cannot write to"), output.claimed(tmp_path / "file" / "demo"):
+        with pytest.raises(ConfigError, match="cannot write to"), output.claimed(tmp_path / "file" / "demo", "demo"):
             pass
 
 

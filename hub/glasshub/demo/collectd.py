@@ -8,8 +8,8 @@ import os
 import shutil
 from pathlib import Path
 
+from ..load.processes import Child, Interrupt
 from .plan import HUB
-from .processes import Child, DemoError, Interrupt
 
 #: Seconds that collectd has to write its first value, and to write its last.
 _PATIENCE = 10.0
@@ -82,7 +82,7 @@ class Collectd(Child):
             segment: The hub's.
 
         Raises:
-            DemoError: It cannot be started.
+            LoadError: It cannot be started.
         """
         self._rrd = directory / "rrd"
         modules = private / "collectd-modules"
@@ -111,7 +111,7 @@ class Collectd(Child):
         """Wait until it has read the hub.
 
         Raises:
-            DemoError: It has not, and its log says why.
+            LoadError: It has not, and its log says why.
         """
         interrupt.wait(lambda: bool(self.rrds()) or not self.is_running, _PATIENCE)
         if not (self.rrds() and self.is_running):
@@ -121,23 +121,11 @@ class Collectd(Child):
         """Stop it, and have it write what it knows.
 
         Raises:
-            DemoError: It had ended by itself.
+            LoadError: It had ended by itself.
         """
         if not self.is_running:
             raise self.died()
         self.stop(_PATIENCE)
-
-
-def rrdtool() -> str:
-    """The program.
-
-    Raises:
-        DemoError: It is not installed.
-    """
-    program = _program("rrdtool")
-    if program is None:
-        raise DemoError("rrdtool is not installed")
-    return program
 
 
 def _quoted(path: Path) -> str:

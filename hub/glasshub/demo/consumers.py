@@ -18,8 +18,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..consumer import Consumer
+from ..load.messages import PREFIX
 from ..message import Message
-from .messages import PREFIX
 from .rules import DEPTH, RULES, RuleBook, category_of
 
 logger = logging.getLogger(__name__)

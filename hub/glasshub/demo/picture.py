@@ -3,16 +3,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from .collectd import rrdtool
-from .outcome import ConsumerOutcome, Outcome
-from .processes import DemoError
-from .shapes import SERIAL
+from .. import rrds
+from ..load.outcome import ConsumerOutcome, Outcome
+from ..load.shapes import SERIAL
 
 #: Of Okabe and Ito's palette, which the colour-blind can tell apart as well.
 _COLOURS = {"Datanommer": "#0072B2", "IrcBot": "#E69F00", "Badges": "#D55E00", "Notifications": "#009E73"}
@@ -22,21 +19,18 @@ SPIKE_COLOUR = "#F3EBDD"
 #: Midnight in UTC: collectd's times are moved so that the record begins then, and the axis counts from there.
 _ZERO = 86400 * 20000
 
-#: Seconds that rrdtool may take.
-_PATIENCE = 20.0
 
-
-def draw(outcome: Outcome, rrds: Mapping[str, Path], path: Path, *, title: str) -> None:
+def draw(outcome: Outcome, files: Mapping[str, Path], path: Path, *, title: str) -> None:
     """Draw a PNG.
 
     Args:
         outcome: The run.
-        rrds: File of each consumer's backlog.
+        files: File of each consumer's backlog.
         path: The PNG.
         title: What stands above.
 
     Raises:
-        DemoError: rrdtool cannot, and says why.
+        RrdError: rrdtool cannot, and says why.
     """
     # The RRDs have wall clock time, the run has the monotonic clock.
     before, after = outcome.span
@@ -44,16 +38,15 @@ def draw(outcome: Outcome, rrds: Mapping[str, Path], path: Path, *, title: str) 
     shift = spike - round(outcome.spike_began + time.time() - time.monotonic())
     start, end = _ZERO, spike + round(after)
     span = f"start={start - shift - 5}:end={end - shift + 5}"
-    shown = [consumer for consumer in outcome.consumers if consumer.name in rrds]
+    shown = [consumer for consumer in outcome.consumers if consumer.name in files]
     definitions: list[str] = []
     curves: list[str] = []
     for number, consumer in enumerate(shown):
         name = f"c{number}"
-        definitions += [f"DEF:{name}={_escaped(str(rrds[consumer.name]))}:value:MAX:{span}", f"SHIFT:{name}:{shift}"]
+        definitions += [f"{rrds.definition(name, files[consumer.name], 'MAX')}:{span}", f"SHIFT:{name}:{shift}"]
         curves += _curve(name, consumer, dashes(outcome, number))
-    _run(
+    rrds.run(
         [
-            rrdtool(),
             "graph",
             str(path),
             *_layout(title, start=start, end=end),
@@ -62,7 +55,8 @@ def draw(outcome: Outcome, rrds: Mapping[str, Path], path: Path, *, title: str) 
             *_spike("c0", spike, outcome.spike_seconds),
             *curves,
             *_on_top(shown, outcome),
-        ]
+        ],
+        environment={"TZ": "UTC"},
     )
 
 
@@ -129,19 +123,3 @@ def _curve(name: str, consumer: ConsumerOutcome, dash: str) -> Sequence[str]:
 
 def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace(":", "\\:")
-
-
-def _run(command: Sequence[str]) -> None:
-    try:
-        done = subprocess.run(
-            command,
-            env={**os.environ, "TZ": "UTC", "LC_ALL": "C.UTF-8"},
-            capture_output=True,
-            text=True,
-            timeout=_PATIENCE,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise DemoError(f"rrdtool failed: {error}") from error
-    if done.returncode:
-        raise DemoError(f"rrdtool failed: {done.stderr.strip()}")

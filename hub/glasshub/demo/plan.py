@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ..consumer import Consumer
+from ..load.schedule import SPIKE
 from ..toml import as_toml
 from .consumers import Badges, Datanommer, IrcBot, Notifications
 from .rules import RULES, depth_for
@@ -48,6 +49,15 @@ class Plan:
     wants_collectd: bool = True
     quiet: float = 4.0
     patience: float = 120.0
+
+    command: ClassVar[str] = "demo"
+    kind: ClassVar[str] = SPIKE
+    quietly: ClassVar[str] = "4 messages a minute"
+
+    @property
+    def load(self) -> str:
+        """See `load.live.Plan`."""
+        return f"{self.rate:g}/s"
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 import json
-import math
 import platform
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from .outcome import ConsumerOutcome, Outcome, Times
+from ..load.outcome import ConsumerOutcome, Outcome
+from ..load.shapes import SHAPES
+from ..load.tables import books, consumer_as_json, percentiles_as_text, rounded, ruled
+from ..load.text import Paint, duration
 from .plan import Plan
-from .shapes import SHAPES
-from .text import NOTHING, Paint, aligned, duration
 
 _QUESTIONS = (
     "“How much does that backlog our consumer processes?  How long does it take them to catch up?”",
@@ -24,9 +24,9 @@ _ANSWERS = (
     ("consumer", "backlog", "waited", "after", "p50", "p95", "p50", "p95"),
 )
 
-_CHECK = ("consumer", "published", "= processed", "+ failed", "+ invalid", "+ dropped", "+ left", "")
-
 _INDENT = "  "
+
+_SHOWN = ("p50", "p95")
 
 _NOTES = {
     "inline": (
@@ -90,8 +90,7 @@ def _heading(outcome: Outcome, paint: Paint) -> Iterator[str]:
 
 
 def _answers(outcome: Outcome, paint: Paint) -> Iterator[str]:
-    rows = [*_ANSWERS, *(_answer(consumer) for consumer in outcome.consumers)]
-    yield from _ruled(list(aligned(rows)), len(_ANSWERS), paint)
+    yield from ruled([*_ANSWERS, *(_answer(consumer) for consumer in outcome.consumers)], len(_ANSWERS), paint)
 
 
 def _answer(consumer: ConsumerOutcome) -> tuple[str, ...]:
@@ -100,44 +99,15 @@ def _answer(consumer: ConsumerOutcome) -> tuple[str, ...]:
         f"{consumer.peak_backlog:,}",
         duration(consumer.peak_age),
         "never" if consumer.caught_up_after is None else f"{consumer.caught_up_after:.1f} s",
-        *_percentiles(consumer.wait),
-        *_percentiles(consumer.processing),
+        *percentiles_as_text(consumer.wait, _SHOWN),
+        *percentiles_as_text(consumer.processing, _SHOWN),
     )
 
 
-def _percentiles(times: Times | None) -> tuple[str, str]:
-    return (NOTHING, NOTHING) if times is None else (duration(times.p50), duration(times.p95))
-
-
 def _check(outcome: Outcome, paint: Paint, *, with_shape: bool) -> Iterator[str]:
-    rows = [_CHECK, *(_sum(consumer) for consumer in outcome.consumers)]
-    formatted = [line.rstrip() for line in aligned(rows)]
     if with_shape:
         yield f"Shape {outcome.shape}"
-    yield from _ruled(formatted[:1], 1, paint)
-    for line, consumer in zip(formatted[1:], outcome.consumers):
-        verdict = "OK" if consumer.is_balanced else f"MISMATCH ({_difference(consumer)})"
-        yield f"{_INDENT}{line}  {paint(verdict, 'good' if consumer.is_balanced else 'bad')}"
-
-
-def _sum(consumer: ConsumerOutcome) -> tuple[str, ...]:
-    parts = (consumer.processed, consumer.failed, consumer.invalid, consumer.dropped, consumer.left)
-    signs = "=++++"
-    return (consumer.name, f"{consumer.published:,}", *(f"{s} {n:,}" for s, n in zip(signs, parts)), "")
-
-
-def _difference(consumer: ConsumerOutcome) -> str:
-    missing = consumer.published - consumer.accounted_for
-    return f"{missing:,} are missing" if missing > 0 else f"{-missing:,} too many"
-
-
-def _ruled(formatted: Sequence[str], headers: int, paint: Paint) -> Iterator[str]:
-    """Indented, with a rule under the headers."""
-    for line in formatted[:headers]:
-        yield _INDENT + paint(line, "dim")
-    yield _INDENT + paint("─" * max(map(len, formatted)), "dim")
-    for line in formatted[headers:]:
-        yield _INDENT + line
+    yield from books(outcome.consumers, paint)
 
 
 def _notes(outcomes: Sequence[Outcome], paint: Paint) -> Iterator[str]:
@@ -169,37 +139,10 @@ def _as_json(outcome: Outcome) -> dict[str, Any]:
         "shape": outcome.shape,
         "ok": outcome.is_balanced,
         "published": outcome.published,
-        "spike_seconds": _rounded(outcome.spike_seconds),
+        "spike_seconds": rounded(outcome.spike_seconds),
         "unseen_peak": outcome.unseen,
         "collectd": outcome.collectd,
         "pictures": [str(picture) for picture in outcome.pictures],
         "remarks": outcome.remarks,
-        "consumers": [_consumer_as_json(consumer) for consumer in outcome.consumers],
+        "consumers": [consumer_as_json(consumer) for consumer in outcome.consumers],
     }
-
-
-def _consumer_as_json(consumer: ConsumerOutcome) -> dict[str, Any]:
-    return {
-        "name": consumer.name,
-        "ok": consumer.is_balanced,
-        "published": consumer.published,
-        "processed": consumer.processed,
-        "failed": consumer.failed,
-        "invalid": consumer.invalid,
-        "dropped": consumer.dropped,
-        "left": consumer.left,
-        "peak_backlog": consumer.peak_backlog,
-        "peak_age": _rounded(consumer.peak_age),
-        "caught_up_after": _rounded(consumer.caught_up_after),
-        "wait": _times_as_json(consumer.wait),
-        "processing": _times_as_json(consumer.processing),
-    }
-
-
-def _times_as_json(times: Times | None) -> dict[str, float | None]:
-    return {"p50": _rounded(times.p50 if times else None), "p95": _rounded(times.p95 if times else None)}
-
-
-def _rounded(seconds: float | None) -> float | None:
-    """To a microsecond; what is not known is null, for JSON has no NaN."""
-    return None if seconds is None or math.isnan(seconds) else round(seconds, 6)

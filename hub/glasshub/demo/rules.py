@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .messages import KINDS, Generator
+from ..load.messages import KINDS, Generator
 
 #: "A couple hundred different rules."
 RULES = 200

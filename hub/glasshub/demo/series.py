@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from ..load.live import Show
+from ..load.outcome import Outcome
+from ..load.output import claimed
+from ..load.processes import Interrupt
+from ..load.shapes import SHAPES
 from . import collectd
-from .live import Show
-from .outcome import Outcome
-from .output import claimed
 from .plan import Plan, Work, measured_work
-from .processes import Interrupt
 from .run import Run
-from .shapes import SHAPES
 from .svg import svg
 
 #: Seconds of a run on top of its quiet times and its spike: to start, to catch up, to stop.
@@ -35,9 +35,9 @@ def run_series(
 
     Raises:
         ConfigError: The output directory is not to be had.
-        DemoError: Something does not work, or somebody has interrupted.
+        LoadError: Something does not work, or somebody has interrupted.
     """
-    with claimed(plan.output):
+    with claimed(plan.output, "demo"):
         say(introduction(plan))
         if plan.wants_collectd and collectd.missing():
             say(collectd.missing())

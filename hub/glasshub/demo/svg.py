@@ -8,9 +8,9 @@ import math
 from collections.abc import Iterator, Sequence
 from xml.sax.saxutils import escape
 
-from .outcome import ConsumerOutcome, Outcome
+from ..load.outcome import ConsumerOutcome, Outcome
+from ..load.record import Point
 from .picture import SPIKE_COLOUR, colour_of, dashes, legend
-from .record import Point
 
 _WIDTH = 900
 _LEFT, _RIGHT = 76, 24

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The processes of the demo: started in sessions of their own, so that Ctrl-C reaches the demo alone, and stopped by
-it in order, each within a deadline."""
+"""Processes that are started in sessions of their own, so that Ctrl-C reaches the one who started them alone, and that
+are stopped by it in order, each within a deadline."""
 
 from __future__ import annotations
 
@@ -28,19 +28,23 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _GLANCE = 0.05
 
 
-class DemoError(HubError):
-    """The demo cannot go on; the message says why."""
+class LoadError(HubError):
+    """The run cannot go on; the message says why."""
 
 
-class InterruptedDemoError(DemoError):
-    """Somebody pressed Ctrl-C, or ended the demo otherwise."""
+class InterruptedLoadError(LoadError):
+    """Somebody pressed Ctrl-C, or ended the run otherwise."""
 
 
 class Interrupt:
-    """Ctrl-C and its like, as a flag that is looked at where it is safe to stop. A context manager."""
+    """Ctrl-C and its like, as a flag that is looked at where it is safe to stop. A context manager.
+
+    Attributes:
+        is_requested: Whether somebody wants an end.
+    """
 
     def __init__(self) -> None:
-        self._is_requested = False
+        self.is_requested = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupt:
@@ -58,17 +62,17 @@ class Interrupt:
         """Sleep, for short times only.
 
         Raises:
-            InterruptedDemoError: Somebody wants the demo to end.
+            InterruptedLoadError: Somebody wants the run to end.
         """
         time.sleep(max(seconds, 0.0))
-        if self._is_requested:
-            raise InterruptedDemoError("stopped")
+        if self.is_requested:
+            raise InterruptedLoadError("stopped")
 
     def wait(self, is_done: Callable[[], bool], seconds: float) -> bool:
         """Wait for something for so many seconds at most; whether it came.
 
         Raises:
-            InterruptedDemoError: Somebody wants the demo to end.
+            InterruptedLoadError: Somebody wants the run to end.
         """
         deadline = time.monotonic() + seconds
         while not is_done():
@@ -78,11 +82,11 @@ class Interrupt:
         return True
 
     def _request(self, number: int, frame: FrameType | None) -> None:
-        self._is_requested = True
+        self.is_requested = True
 
 
 class Child:
-    """A process of the demo; a context manager that stops it, at once, if nobody has stopped it before.
+    """A process of ours; a context manager that stops it, at once, if nobody has stopped it before.
 
     Attributes:
         log: File that its standard error, and its output where nobody reads that, is appended to.
@@ -101,7 +105,7 @@ class Child:
             directory: Where it runs; by default here.
 
         Raises:
-            DemoError: It cannot be started.
+            LoadError: It cannot be started.
         """
         self.name = name
         self.log = log
@@ -118,7 +122,7 @@ class Child:
                     start_new_session=True,
                 )
             except OSError as error:
-                raise DemoError(f"cannot start {name}: {error.strerror}") from error
+                raise LoadError(f"cannot start {name}: {error.strerror}") from error
 
     def __enter__(self) -> Child:
         return self
@@ -160,15 +164,15 @@ class Child:
             return "\n".join("    " + line for line in text.splitlines()[-lines:])
         return ""
 
-    def died(self) -> DemoError:
+    def died(self) -> LoadError:
         """What to raise when it has ended, or does not answer."""
-        return DemoError(f"{self.name} failed; its log {self.log} ends with\n{self.last_words()}")
+        return LoadError(f"{self.name} failed; its log {self.log} ends with\n{self.last_words()}")
 
 
 class TalkingChild(Child):
     """A module of ours that reports what happens in JSON, a line each, and ends with its input.
 
-    So it ends with the demo, however that comes to an end.
+    So it ends with the one who started it, however that comes to an end.
     """
 
     def __init__(self, name: str, module: str, arguments: Sequence[str], log: Path) -> None:
@@ -187,14 +191,16 @@ class TalkingChild(Child):
         """The first report of the kind.
 
         Raises:
-            DemoError: It does not come, or the process ends.
+            LoadError: It does not come, the process refuses to go on, or ends.
         """
-        interrupt.wait(lambda: event in self._said or not self.is_running, seconds)
+        interrupt.wait(lambda: event in self._said or "refused" in self._said or not self.is_running, seconds)
         if event not in self._said:
-            self._listener.join(1.0)  # it may have said it and ended
-        if event not in self._said:
-            raise self.died()
-        return self._said[event]
+            self._listener.join(0.0 if self.is_running else 1.0)  # it may have said it and ended
+        if event in self._said:
+            return self._said[event]
+        if "refused" in self._said:
+            raise LoadError(str(self._said["refused"]["why"]))
+        raise self.died()
 
     def tell(self, line: str) -> None:
         """Send it a line."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What the demo shows while it runs: a table that moves, given a terminal and rich; else a line now and then."""
+"""What is shown while a run goes on: a table that moves, given a terminal; else a line now and then."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from glasshub_stats import ConsumerInterval
 
-from .plan import Plan
 from .record import Point, Record
 from .text import NOTHING, bar, duration, rate, sparkline
 
@@ -20,6 +19,31 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 Show = Callable[[str, Record], None]
+
+
+class Plan(Protocol):
+    """What there is to know of a run beforehand."""
+
+    @property
+    def command(self) -> str:
+        """Which command runs it."""
+
+    @property
+    def kind(self) -> str:
+        """What the load is called."""
+
+    @property
+    def load(self) -> str:
+        """How much it is, in a few words."""
+
+    @property
+    def quietly(self) -> str:
+        """How much there is before and after it."""
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasts; 0 if nobody knows."""
+
 
 #: Seconds between two lines, and between two pictures of the table.
 _LINE_EVERY = 2.0
@@ -43,15 +67,6 @@ _COLUMNS = (
     ("catch-up", "right"),
     ("failed", "right"),
 )
-
-
-def is_rich_installed() -> bool:
-    """Whether there can be a table that moves."""
-    try:
-        import rich  # noqa: F401
-    except ImportError:
-        return False
-    return True
 
 
 @contextmanager
@@ -99,22 +114,27 @@ def picture(plan: Plan, phase: str, record: Record, width: int) -> RenderableTyp
     from rich.panel import Panel
     from rich.text import Text
 
-    headline = Text(_headline(plan, phase, record), style="bold yellow" if phase == "spike" else "bold")
+    headline = Text(_headline(plan, phase, record), style="bold yellow" if phase == plan.kind else "bold")
     hint = Text("rates, processing p50 and p95, catch-up: of the last two seconds", style="dim")
     body = Group(headline, Text(""), _table(record, max(min(width, _WIDEST) - _TEXT, 4)), Text(""), hint)
-    return Panel(body, title=f"glasshub demo · shape {record.shape}", width=min(width, _WIDEST), padding=(1, 1))
+    return Panel(
+        body, title=f"glasshub {plan.command} · shape {record.shape}", width=min(width, _WIDEST), padding=(1, 1)
+    )
 
 
 def _headline(plan: Plan, phase: str, record: Record) -> str:
     published = record.published
-    if phase == "spike":
-        passed = min(time.monotonic() - published.spike_began, plan.seconds)
-        what = f"{bar(passed / plan.seconds, _BAR)}  {plan.rate:g}/s, {passed:.0f} of {plan.seconds:g} s"
+    if phase == plan.kind:
+        passed = time.monotonic() - published.spike_began
+        what = f"{plan.load}, {passed:.0f} s"
+        if plan.seconds:
+            passed = min(passed, plan.seconds)
+            what = f"{bar(passed / plan.seconds, _BAR)}  {plan.load}, {passed:.0f} of {plan.seconds:g} s"
     elif phase == "catching up":
         left = sum(points[-1].published - points[-1].finished for points in record.points.values())
-        what = f"{time.monotonic() - published.spike_ended:.0f} s since the spike, {left:,} to do"
+        what = f"{time.monotonic() - published.spike_ended:.0f} s since the {plan.kind}, {left:,} to do"
     else:
-        what = "4 messages a minute"
+        what = plan.quietly
     return f"{phase:<12} {what}   {published.total:,} published"
 
 

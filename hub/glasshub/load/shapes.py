@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The shapes of dispatch that the demo compares; the command line asks, and shall not have to load the demo for it."""
+"""The shapes of dispatch that are compared; the command line asks, and shall not have to load more for it."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,9 +52,16 @@ class Kind:
 class Generator:
     """An endless sequence of messages; the same seed gives the same ones."""
 
-    def __init__(self, seed: int = 2014) -> None:
+    def __init__(self, seed: int = 2014, *, prefixes: Sequence[str] = ("",)) -> None:
+        """Begin.
+
+        Args:
+            seed: See above.
+            prefixes: How the topics begin. Where none of ours does, topics are made up as well.
+        """
         self._random = random.Random(seed)
-        self._shares = [kind.share for kind in KINDS]
+        self._choices = list(dict.fromkeys(choice for prefix in sorted(prefixes) for choice in _choices(prefix)))
+        self._shares = [kind.share for _, kind in self._choices]
         self._count = 0
 
     def next(self, timestamp: float) -> tuple[str, bytes]:
@@ -64,16 +71,27 @@ class Generator:
 
     def next_body(self, timestamp: float) -> Content:
         """The body alone, before it is encoded."""
-        kind = self._random.choices(KINDS, self._shares)[0]
+        topic, kind = self._random.choices(self._choices, self._shares)[0]
         self._count += 1
         return {
             "i": self._count,
             "msg": kind.content(self._random),
             "msg_id": f"2014-{self._random.getrandbits(128):032x}",
             "timestamp": round(timestamp, 3),
-            "topic": PREFIX + kind.topic,
+            "topic": topic,
             "username": kind.topic.partition(".")[0],
         }
+
+
+def _choices(prefix: str) -> list[tuple[str, Kind]]:
+    """Topics that begin so, each with what such a message is like."""
+    known = [(PREFIX + kind.topic, kind) for kind in KINDS if (PREFIX + kind.topic).startswith(prefix)]
+    if known:
+        return known
+    if not prefix.endswith("."):
+        return [(prefix, kind) for kind in KINDS]  # it is a whole topic, as far as anybody can tell
+    is_of_a_bus = prefix.count(".") <= PREFIX.count(".")
+    return [(prefix + (kind.topic if is_of_a_bus else "message"), kind) for kind in KINDS]
 
 
 def _text(rng: random.Random, shortest: int, longest: int) -> str:
