@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Drawing panels with rrdtool, which draws one at a time, into one picture."""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import rrds
+from ..errors import HubError
+from .panels import Panel
+from .stacking import stacked_png, stacked_svg
+
+#: What can be written, by the end of a file's name.
+FORMATS = (".png", ".svg")
+
+#: Width and height of a panel in pixels, without what stands around it.
+SIZE = (800, 180)
+
+_COLOURS = {
+    **dict.fromkeys(("BACK", "CANVAS", "SHADEA", "SHADEB", "FRAME"), "#FFFFFF"),
+    **{"FONT": "#222222", "AXIS": "#777777", "ARROW": "#777777", "GRID": "#00000010", "MGRID": "#00000030"},
+}
+_FONTS = ("TITLE:12:DejaVu Sans", "DEFAULT:8:DejaVu Sans", "UNIT:9:DejaVu Sans", "LEGEND:9:DejaVu Sans Mono")
+
+#: Pixels that a character of the legend is wide, and characters that its numbers take.
+_CHARACTER = 7.3
+_COLUMN = 10
+_BOX = 2
+_COLUMNS = ("last", "highest", "average")
+
+
+#: A picture of less seconds tells them of its begin and end.
+_SHORT = 3600.0
+
+#: Units of the vertical axis for durations.
+_UNITS = (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0), ("milliseconds", 0.001))
+
+
+class DrawingError(HubError):
+    """The picture cannot be made or written."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What all panels of a picture have in common.
+
+    Attributes:
+        title: Whose numbers they are.
+        start, end: The time that is drawn, in unix time.
+        size: Of a panel, see `SIZE`.
+    """
+
+    title: str
+    start: float
+    end: float
+    size: tuple[int, int] = SIZE
+
+    @property
+    def step(self) -> float:
+        """Seconds that a pixel stands for."""
+        return max((self.end - self.start) / self.size[0], 1.0)
+
+    @property
+    def spoken(self) -> str:
+        """The time, in the local zone."""
+        form = "%Y-%m-%d %H:%M" if self.end - self.start > _SHORT else "%Y-%m-%d %H:%M:%S"
+        return f"{_local(self.start, form)} to {_local(self.end, form)} {_local(self.end, '%Z')}"
+
+
+def draw(drawn: Sequence[Panel], path: Path, frame: Frame) -> None:
+    """Write a picture.
+
+    Args:
+        drawn: From top to bottom.
+        path: Where to; its name ends with one of `FORMATS`.
+        frame: What of, and how large.
+
+    Raises:
+        DrawingError: It cannot be written, or there is nothing in it.
+        RrdError: rrdtool cannot draw it, and says why.
+    """
+    tables = [_figures(panel, frame) for panel in drawn]
+    if all(math.isnan(figures.average) for table in tables for figures in table):
+        raise DrawingError(f"nothing is known of {frame.title} from {frame.spoken}")
+    with tempfile.TemporaryDirectory(prefix="glasshub-") as directory:
+        parts = [Path(directory, f"{number}{path.suffix}") for number in range(len(drawn))]
+        for panel, table, part in zip(drawn, tables, parts):
+            end = [f"COMMENT:{_escaped(frame.spoken)}\\r"] if part is parts[-1] else []
+            rrds.run(["graph", str(part), *_arguments(panel, table, frame, path.suffix), *end])
+        _write(path, _stacked(parts, path.suffix))
+
+
+@dataclass(frozen=True)
+class _Figures:
+    """What the legend says of a curve; NaN where nothing is known."""
+
+    last: float
+    highest: float
+    average: float
+
+
+def _figures(panel: Panel, frame: Frame) -> list[_Figures]:
+    paths = [curve.path for curve in panel.curves]
+    _, averages = rrds.table(paths, frame.start, frame.end, frame.step)
+    _, maxima = rrds.table(paths, frame.start, frame.end, frame.step, consolidation="MAX")
+    return [_summed_up(*columns) for columns in zip(averages, maxima)]
+
+
+def _summed_up(averages: Sequence[float], maxima: Sequence[float]) -> _Figures:
+    known = [number for number in averages if not math.isnan(number)] or [math.nan]
+    highest = max((number for number in maxima if not math.isnan(number)), default=math.nan)
+    return _Figures(known[-1], highest, sum(known) / len(known))
+
+
+def _arguments(panel: Panel, table: Sequence[_Figures], frame: Frame, suffix: str) -> Iterator[str]:
+    width, height = frame.size
+    yield from ("--imgformat", suffix.removeprefix(".").upper(), "--width", str(width), "--height", str(height))
+    yield from ("--start", f"{frame.start:.0f}", "--end", f"{frame.end:.0f}", "--lower-limit", "0")
+    unit, seconds = _unit(panel, table)
+    yield from ("--title", f"{panel.title} · {frame.title}", "--vertical-label", unit)
+    yield from ("--alt-autoscale-max", "--units-length", "7", "--border", "0", "--slope-mode", "--disable-rrdtool-tag")
+    if panel.unit == "seconds":
+        yield from ("--units-exponent", "0")
+    if panel.highest is not None:
+        yield from ("--upper-limit", f"{panel.highest:g}", "--rigid")
+    for name, colour in _COLOURS.items():
+        yield from ("--color", f"{name}{colour}")
+    for font in _FONTS:
+        yield from ("--font", font)
+    for number, curve in enumerate(panel.curves):
+        yield rrds.definition(f"d{number}", curve.path, panel.consolidation)
+        yield f"CDEF:c{number}=d{number},{seconds:g},/"
+    yield from _legend(panel, table, width)
+
+
+def _unit(panel: Panel, table: Sequence[_Figures]) -> tuple[str, float]:
+    """What stands at the vertical axis, and how much of the panel's own unit it is: nobody knows what 20 ks are."""
+    if panel.unit != "seconds":
+        return panel.unit, 1.0
+    highest = max((figures.highest for figures in table if figures.highest > 0), default=math.inf)
+    if math.isinf(highest):
+        return panel.unit, 1.0
+    return next((unit for unit in _UNITS if highest >= 2 * unit[1]), _UNITS[-1])
+
+
+def _legend(panel: Panel, table: Sequence[_Figures], width: int) -> Iterator[str]:
+    """The curves, and with them one line of text for each: its numbers in columns."""
+    room = max(int(width / _CHARACTER) - _COLUMN * len(_COLUMNS), _COLUMN)
+    labels = [_short(curve.label, room) for curve in panel.curves]
+    longest = max(map(len, labels))
+    yield "COMMENT:" + " " * (longest + _BOX) + "".join(f"{column:>{_COLUMN}}" for column in _COLUMNS) + "\\l"
+    for number, (curve, label, figures) in enumerate(zip(panel.curves, labels, table)):
+        columns = "".join(
+            f"{_known(panel, figure):>{_COLUMN}}" for figure in (figures.last, figures.highest, figures.average)
+        )
+        dash = f":dashes={curve.dash}" if curve.dash else ""
+        yield f"LINE{curve.width}:c{number}{curve.colour}:{_escaped(label.ljust(longest) + columns)}\\l{dash}"
+
+
+def _known(panel: Panel, figure: float) -> str:
+    return "-" if math.isnan(figure) else panel.written(figure)
+
+
+def _short(label: str, length: int) -> str:
+    """The label, or its beginning and its end: what differs may be in either."""
+    if len(label) <= length:
+        return label
+    end = (length - 1) // 2
+    return f"{label[: length - 1 - end]}…{label[-end:]}"
+
+
+def _escaped(text: str) -> str:
+    """A text as rrdtool takes it, which ends with a colon there, and has a meaning for backslashes."""
+    return text.replace("\\", "\\\\").replace(":", "\\:")
+
+
+def _local(instant: float, form: str) -> str:
+    return time.strftime(form, time.localtime(instant))
+
+
+def _stacked(parts: Sequence[Path], suffix: str) -> bytes:
+    try:
+        if suffix == ".svg":
+            return stacked_svg([part.read_text(encoding="utf-8") for part in parts]).encode("utf-8")
+        return stacked_png([part.read_bytes() for part in parts])
+    except ValueError as error:  # of an rrdtool that writes other files than those that we know
+        raise DrawingError(f"cannot put the panels together: {error}: draw one at a time with --what") from error
+
+
+def _write(path: Path, picture: bytes) -> None:
+    """Whoever looks at the file, say a web server, sees the old picture or the new one, and no half of one."""
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(picture)
+            os.chmod(name, 0o666 & ~_umask())
+            os.replace(name, path)
+        except BaseException:
+            os.unlink(name)
+            raise
+    except OSError as error:
+        raise DrawingError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _umask() -> int:
+    """There is no way to read it but to set it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What there is to draw: panels, one below the other, with a curve or more for each consumer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from glasshub_stats.table import count, duration, rate
+
+from ..errors import HubError
+
+#: Okabe and Ito's palette, which the colour-blind can tell apart as well, without its yellow: on white nobody sees it.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+
+#: Lengths of dashes and gaps, so that curves are told apart where there are no colours.
+_DASHES = ("", "10,3", "3,3", "14,3,3,3", "6,6", "1,3")
+
+_THICK, _THIN = 2, 1
+
+#: The percentile that is drawn when each consumer gets one curve: the one next to this.
+_TYPICAL_BAD = 95.0
+
+Files = Mapping[str, Path]
+
+
+class PanelError(HubError):
+    """There is nothing to draw in a panel."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One line in a panel.
+
+    Attributes:
+        label: What it is, for the legend.
+        path: The RRD.
+        colour: As `#RRGGBB`.
+        dash: Lengths of dashes and gaps; nothing for a line without gaps.
+        width: Of the line.
+    """
+
+    label: str
+    path: Path
+    colour: str
+    dash: str = ""
+    width: int = _THICK
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One picture.
+
+    Attributes:
+        title: What it shows.
+        unit: Of the numbers: messages, messages/second, seconds or percent.
+        written: A number as the legend has it.
+        consolidation: What a point says of the time that it stands for: AVERAGE or MAX.
+        curves: At least one.
+        highest: The axis ends there; None for where the curves do.
+    """
+
+    title: str
+    unit: str
+    written: Callable[[float], str]
+    consolidation: str
+    curves: Sequence[Curve]
+    highest: float | None = None
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """How to make a panel.
+
+    Attributes:
+        values: For each curve of a consumer how it is called and which file it is; the most important one last.
+    """
+
+    title: str
+    unit: str
+    written: Callable[[float], str]
+    consolidation: str
+    values: Callable[[Files, bool], Sequence[tuple[str, str]]]
+    highest: float | None = None
+
+
+def _fixed(*values: tuple[str, str]) -> Callable[[Files, bool], Sequence[tuple[str, str]]]:
+    return lambda files, is_alone: values
+
+
+def _percentiles(word: str) -> Callable[[Files, bool], Sequence[tuple[str, str]]]:
+    """All percentiles that collectd was told to keep when a consumer is drawn alone; else one for each."""
+
+    def values(files: Files, is_alone: bool) -> Sequence[tuple[str, str]]:
+        prefix = f"latency-{word}-percentile-"
+        kept = sorted((name.removeprefix(prefix) for name in files if name.startswith(prefix)), key=float)
+        if not is_alone:
+            kept = sorted(kept, key=lambda percent: abs(float(percent) - _TYPICAL_BAD))[:1]
+        return [(f"p{percent}", prefix + percent) for percent in kept]
+
+    return values
+
+
+def _percent(number: float) -> str:
+    return "-" if math.isnan(number) else f"{number:.0f}%"
+
+
+#: What can be drawn, by the word that an operator types.
+PANELS: Mapping[str, _Kind] = {
+    "backlog": _Kind("Backlog", "messages", count, "MAX", _fixed(("", "queue_length"))),
+    "rates": _Kind(
+        "Rates",
+        "messages/second",
+        rate,
+        "AVERAGE",
+        _fixed(("enqueued", "operations-enqueued"), ("processed", "operations-processed")),
+    ),
+    "wait": _Kind("Wait in the queue", "seconds", duration, "MAX", _percentiles("wait")),
+    "processing": _Kind("Processing time", "seconds", duration, "MAX", _percentiles("process")),
+    "oldest": _Kind("Age of the oldest message", "seconds", duration, "MAX", _fixed(("", "duration-oldest"))),
+    "catch-up": _Kind("Catch-up time", "seconds", duration, "MAX", _fixed(("", "duration-catch-up"))),
+    "busy": _Kind("Busy workers", "percent", _percent, "AVERAGE", _fixed(("", "percent-busy")), 100.0),
+    "failures": _Kind(
+        "Failed and dropped",
+        "messages/second",
+        rate,
+        "AVERAGE",
+        _fixed(("dropped", "operations-dropped"), ("failed", "operations-failed")),
+    ),
+}
+
+
+def panels(what: Sequence[str], consumers: Mapping[str, Files]) -> list[Panel]:
+    """The panels for some consumers.
+
+    Args:
+        what: Of `PANELS`.
+        consumers: The files of each, by name.
+
+    Raises:
+        PanelError: collectd keeps nothing of what is to be in one.
+    """
+    return [_panel(PANELS[word], consumers) for word in what]
+
+
+def _panel(kind: _Kind, consumers: Mapping[str, Files]) -> Panel:
+    curves = _curves_of_one(kind, consumers) if len(consumers) == 1 else _curves_of_many(kind, consumers)
+    if not curves:
+        raise PanelError(
+            f"there is no file for {kind.title!r} of {', '.join(consumers)}: are these values that our plugin for "
+            "collectd wrote, and has it a Percentile?"
+        )
+    return Panel(kind.title, kind.unit, kind.written, kind.consolidation, curves, kind.highest)
+
+
+def _curves_of_one(kind: _Kind, consumers: Mapping[str, Files]) -> list[Curve]:
+    ((name, files),) = consumers.items()
+    values = [value for value in kind.values(files, True) if value[1] in files]
+    return [Curve(f"{name} {word}".strip(), files[file], *_style(number)) for number, (word, file) in enumerate(values)]
+
+
+def _curves_of_many(kind: _Kind, consumers: Mapping[str, Files]) -> list[Curve]:
+    """A consumer has its own colour and dashes; what is not its most important curve is thin and dotted."""
+    curves = []
+    for number, (name, files) in enumerate(consumers.items()):
+        values = kind.values(files, False)
+        for word, file in values:
+            colour, dash = _style(number)
+            is_main = file == values[-1][1]
+            if file in files:
+                look = (colour, dash, _THICK) if is_main else (colour, "1,2", _THIN)
+                curves.append(Curve(f"{name} {word}".strip(), files[file], *look))
+    return curves
+
+
+def _style(number: int) -> tuple[str, str]:
+    """Colour and dashes of the curve of that number; no two of the first 42 are the same, 6 times 7."""
+    return _COLOURS[number % len(_COLOURS)], _DASHES[number % len(_DASHES)]
