@@ -28,6 +28,30 @@ LIVE_HUB = Path(__file__).with_name("live_hub.py")
 #: Seconds after which something that has to happen is taken not to.
 DEADLINE = 20.0
 
+_BASIC_CONFIG = """
+Hostname "testhost"
+BaseDir "{directory}"
+PIDFile "{directory}/pid"
+Interval 1
+LoadPlugin logfile
+<Plugin logfile>
+  File "{directory}/log"
+  PrintSeverity true
+</Plugin>
+LoadPlugin unixsock
+<Plugin unixsock>
+  SocketFile "{directory}/collectd-unixsock"
+</Plugin>
+LoadPlugin python
+<Plugin python>
+  ModulePath "{modules}"
+  Import "collectd_glasshub"
+  <Module "collectd_glasshub">
+    Path "{directory}/*.stats"
+  </Module>
+</Plugin>
+"""
+
 _T = TypeVar("_T")
 
 
@@ -54,14 +78,15 @@ class HubProcess:
 
     process: subprocess.Popen[bytes]
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *command: object) -> None:
         self.path = path
+        self._command = list(map(str, command))
 
     def start(self) -> HubProcess:
         """Run the hub; it is there when its segment has been replaced."""
         before = self._inode()
         self.process = subprocess.Popen(
-            [sys.executable, str(LIVE_HUB), str(self.path)], env={**os.environ, "PYTHONPATH": str(ROOT / "hub")}
+            [sys.executable, *self._command], env={**os.environ, "PYTHONPATH": str(ROOT / "hub")}
         )
         until(self._inode, lambda inode: inode not in {0, before}, "the segment of the hub")
         return self
@@ -79,9 +104,9 @@ class HubProcess:
 
 
 @contextmanager
-def hub_process(path: Path) -> Iterator[HubProcess]:
+def hub_process(path: Path, script: Path = LIVE_HUB, *arguments: object) -> Iterator[HubProcess]:
     """A hub that runs when the context begins and is gone when it ends."""
-    hub = HubProcess(path)
+    hub = HubProcess(path, script, path, *arguments)
     try:
         yield hub.start()
     finally:
@@ -221,6 +246,11 @@ def module_path(directory: Path) -> Path:
     (path / "collectd_glasshub").symlink_to(ROOT / "collectd_plugin/collectd_glasshub")
     shutil.copy(six.__file__, path / "six.py")  # of the Python of the tests; good for any
     return path
+
+
+def basic_config(directory: Path) -> str:
+    """A configuration that reads every hub in the directory each second, and keeps nothing."""
+    return _BASIC_CONFIG.format(directory=directory, modules=module_path(directory))
 
 
 def free_port() -> int:

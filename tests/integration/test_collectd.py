@@ -10,7 +10,6 @@ import math
 import os
 import random
 import re
-import shutil
 import signal
 import subprocess
 import time
@@ -23,14 +22,11 @@ import pytest
 from collectd_glasshub.config import KEYS
 from glasshub_stats import values
 
-from ..needs import give_up
 from .collectd_daemon import ROOT, Collectd, HubProcess, Row, free_port, hub_process, module_path, prometheus, until
 
 UP = "glasshub-hub/gauge-up"
 PROCESSED = "glasshub-hub.Mailer/operations-processed"
 INTERVAL = 0.2
-
-_PLUGINS = ("csv", "logfile", "python", "rrdtool", "threshold", "unixsock", "write_prometheus")
 
 _CONFIG = """
 Hostname "testhost"
@@ -62,25 +58,6 @@ LoadPlugin python
   </Module>
 </Plugin>
 """
-
-
-@pytest.fixture(scope="session")
-def program(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The collectd to run; without one the tests are skipped at a desk and fail in the build."""
-    found = shutil.which("collectd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-    if found is None:
-        give_up("collectd is not installed (Debian: apt-get install collectd-core rrdtool)")
-        raise AssertionError
-    directory = tmp_path_factory.mktemp("plugins")
-    loads = "".join(f"LoadPlugin {name}\n" for name in _PLUGINS if name != "logfile")
-    config = (
-        f'BaseDir "{directory}"\nFQDNLookup false\nLoadPlugin logfile\n<Plugin logfile>\n  File stdout\n</Plugin>\n'
-    )
-    output = Collectd(found, directory, config + loads).test()
-    for name in _PLUGINS:
-        if f'plugin "{name}" successfully loaded' not in output.stdout + output.stderr:
-            give_up(f"collectd cannot load its plugin {name} (Debian: libprotobuf-c1 libmicrohttpd12): {output.stderr}")
-    return found
 
 
 @pytest.fixture
