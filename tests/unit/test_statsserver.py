@@ -28,7 +28,8 @@ from hypothesis import strategies as st
 from glasshub import segment, statsserver
 from glasshub.errors import StatsDirectoryError
 from glasshub.segment import ConsumerRow
-from glasshub.statsserver import THREAD_NAME, Limits, StatsServer
+from glasshub.statsserver import THREAD_NAME, StatsServer
+from glasshub.webserver import Limits
 from glasshub_stats import read
 from glasshub_stats.render import as_dict
 
