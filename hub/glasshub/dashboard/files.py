@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The page as files, one for each span, for a web server that has nothing to do with us."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import tempfile
+from pathlib import Path
+from urllib.parse import quote
+
+from ..errors import HubError
+from .model import SPANS
+from .page import Frame, page
+from .sources import Sources
+
+
+class WriteError(HubError):
+    """The page cannot be written."""
+
+
+def paths(first: Path) -> dict[str, Path]:
+    """The file of each span: the shortest in the one that was named, the others beside it."""
+    names = [first, *(first.with_name(f"{first.stem}-{name}{first.suffix}") for name in list(SPANS)[1:])]
+    return dict(zip(SPANS, names))
+
+
+def write(first: Path, sources: Sources, *, every: float, stale_after: float, mode: int) -> None:
+    """Write them, each at once: whoever reads one gets the old page or the new one.
+
+    Args:
+        first: The file of the shortest span.
+        sources: What the page is made of.
+        every: Seconds after which they will be written again.
+        stale_after: Seconds after which figures are to be called old.
+        mode: Permissions of the files.
+
+    Raises:
+        WriteError: That is not possible.
+    """
+    files = paths(first)
+    links = {name: quote(path.name) for name, path in files.items()}
+    frame = Frame(host=socket.gethostname(), links=links, every=every, stale_after=stale_after, is_served=False)
+    for name, path in files.items():
+        _write(path, page(sources.view(SPANS[name]), frame), mode)
+
+
+def _write(path: Path, text: str, mode: int) -> None:
+    try:
+        descriptor, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise WriteError(f"cannot write in {path.parent}: {error.strerror}") from error
+    try:
+        with open(descriptor, "w", encoding="utf-8", errors="replace") as file:
+            file.write(text)
+            os.fchmod(file.fileno(), mode)
+        os.replace(unfinished, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(unfinished)
+        raise WriteError(f"cannot write {path}: {error.strerror}") from error
