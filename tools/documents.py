@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Writes the documents that are derived from code: `docs/metrics.md`, `docs/configuration.md`, and the tables of
-`docs/moving.md`.
+"""Writes the documents that are derived from code: `docs/metrics.md`, `docs/configuration.md`, `docs/cli.md`, and the
+tables of `docs/moving.md`; and the manual pages and shell completions in `packaging/`.
 
 Usage: python -m tools.documents [--check]
 
@@ -10,7 +10,7 @@ With --check nothing is written; the exit code is 1 when a document is not what 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any
@@ -19,17 +19,20 @@ from glasshub.compat.fedmsg_config import SAME
 from glasshub.compat.services import SERVICES, written
 from glasshub.config import SECTIONS, ConsumerSection, file_key
 from glasshub.toml import as_toml
-from glasshub_stats import histogram, schema
+from glasshub_stats import histogram, layout, schema
 
+from . import command_line, completion, man_pages
 from .fedmsg_keys import KEYS, effect
+from .tables import table
 
 DOCS = Path(__file__).parent.parent / "docs"
 _MOVING = DOCS / "moving.md"
+_SEGMENT = DOCS / "segment.md"
 
 _NOTE = "<!-- Written by `make docs` from {source}; do not edit. -->\n"
 
 #: Between these two lines of a document stands what is derived; the rest of it is written by hand.
-_BEGIN = "<!-- Begin of what `make docs` wrote from tools/fedmsg_keys.py; do not edit. -->\n"
+_BEGIN = "<!-- Begin of what `make docs` wrote from {source}; do not edit. -->\n"
 _END = "<!-- End of what `make docs` wrote. -->\n"
 
 #: What `effect` says of keys that set nothing of ours.
@@ -194,7 +197,8 @@ Each worker process says in the stats nothing of its own: consumers have their r
 | 130, 143 | ended by a third SIGINT or SIGTERM, whatever hung |
 | 141 | whoever read the output has gone |
 
-`glasshub demo` ends with 1 also when a message is not accounted for, and with 130 when it was interrupted.
+`glasshub demo` and `glasshub spike` end with 1 also when a message is not accounted for, and with 130 when they were
+interrupted.
 
 ## Signals
 
@@ -249,10 +253,10 @@ def metrics() -> str:
         ("A producer, derived from one snapshot", schema.PRODUCER_DERIVED),
     ]
     text = _NOTE.format(source="hub/glasshub_stats/schema.py") + _METRICS
-    for title, table in parts:
-        text += f"\n## {title}\n\n" + _table(
+    for title, metrics_of in parts:
+        text += f"\n## {title}\n\n" + table(
             ("metric", "kind", "unit", "written by", "meaning"),
-            ((f"`{m.name}`", m.kind, m.unit or "-", m.writer, m.help) for m in table),
+            ((f"`{m.name}`", m.kind, m.unit or "-", m.writer, m.help) for m in metrics_of),
         )
     return text + _histograms()
 
@@ -273,22 +277,39 @@ def configuration() -> str:
     text = _NOTE.format(source="hub/glasshub/config.py") + _CONFIGURATION
     sections: dict[str, type[Any]] = {**SECTIONS, "consumers.NAME": ConsumerSection}
     for name, section in sections.items():
-        text += f"\n## [{name}]\n\n{(section.__doc__ or '').strip()}\n\n" + _table(
+        text += f"\n## [{name}]\n\n{(section.__doc__ or '').strip()}\n\n" + table(
             ("key", "default", "meaning"),
             ((f"`{file_key(f.name)}`", f"`{as_toml(_default(f))}`", f.metadata["help"]) for f in fields(section)),
         )
     return text + _CONFIGURATION_END.format(same=_same(), services=_services())
 
 
+def cli() -> str:
+    """The text of docs/cli.md."""
+    return _NOTE.format(source="hub/glasshub/cli/") + command_line.reference()
+
+
 def moving() -> str:
-    """The text of docs/moving.md.
+    """The text of docs/moving.md."""
+    return _with_part(_MOVING, "tools/fedmsg_keys.py", _keys())
+
+
+def segment() -> str:
+    """The text of docs/segment.md."""
+    _, _, drawn = (layout.__doc__ or "").partition("\n\n")
+    return _with_part(_SEGMENT, "hub/glasshub_stats/layout.py", f"\n{drawn.replace('::', ':').strip()}\n\n")
+
+
+def _with_part(path: Path, source: str, part: str) -> str:
+    """A document whose derived part is this one.
 
     Raises:
-        ValueError: It has no place for the tables, or more than one.
+        ValueError: It has no place for it, or more than one.
     """
-    head, rest = _MOVING.read_text(encoding="utf-8").split(_BEGIN)
+    begin = _BEGIN.format(source=source)
+    head, rest = path.read_text(encoding="utf-8").split(begin)
     _, tail = rest.split(_END)
-    return f"{head}{_BEGIN}{_keys()}{_END}{tail}"
+    return f"{head}{begin}{part}{_END}{tail}"
 
 
 def _keys() -> str:
@@ -298,11 +319,11 @@ def _keys() -> str:
     idle = [key for key in KEYS if effects[key] in _IDLE]
     return (
         "\n### Keys that say something to Glasshub itself\n\n"
-        + _table(("key", "here", "to know"), ((f"`{key}`", effects[key], KEYS[key]) for key in ours))
+        + table(("key", "here", "to know"), ((f"`{key}`", effects[key], KEYS[key]) for key in ours))
         + "\n### Keys that fedmsg and its consumers read, as ever\n\n"
-        + _table(("key", "for"), ((f"`{key}`", KEYS[key]) for key in as_ever))
+        + table(("key", "for"), ((f"`{key}`", KEYS[key]) for key in as_ever))
         + "\n### Keys that change nothing here\n\n"
-        + _table(("key", "was for"), ((f"`{key}`", KEYS[key]) for key in idle))
+        + table(("key", "was for"), ((f"`{key}`", KEYS[key]) for key in idle))
         + "\n"
     )
 
@@ -326,13 +347,6 @@ def _default(field: Field[Any]) -> Any:
     return field.default if field.default_factory is MISSING else field.default_factory()
 
 
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    lines = [list(head)]
-    lines.append(["---"] * len(lines[0]))
-    lines.extend([cell.replace("|", "\\|") for cell in row] for row in rows)
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
 def _stale() -> Iterator[Path]:
     for path, text in _documents().items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
@@ -340,7 +354,15 @@ def _stale() -> Iterator[Path]:
 
 
 def _documents() -> dict[Path, str]:
-    return {DOCS / "metrics.md": metrics(), DOCS / "configuration.md": configuration(), _MOVING: moving()}
+    return {
+        DOCS / "metrics.md": metrics(),
+        DOCS / "configuration.md": configuration(),
+        DOCS / "cli.md": cli(),
+        _MOVING: moving(),
+        _SEGMENT: segment(),
+        **man_pages.pages(configuration()),
+        **completion.scripts(),
+    }
 
 
 def main(arguments: list[str]) -> int:
@@ -351,6 +373,7 @@ def main(arguments: list[str]) -> int:
             print(f"{path.relative_to(DOCS.parent)} is not what the code says: run make docs", file=sys.stderr)
         return 1 if stale else 0
     for path, text in _documents().items():
+        path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
     return 0
 

@@ -18,17 +18,21 @@ from faults.scenarios import SCENARIOS
 from glasshub import cli
 from glasshub.compat import fedmsg_config
 from glasshub.compat.services import SERVICES
-from tools import documents
+from tools import command_line, documents
 from tools.fedmsg_keys import KEYS, effect
 
 ROOT = Path(documents.__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 MOVING = ROOT / "docs" / "moving.md"
+CLI = ROOT / "docs" / "cli.md"
 
 #: A command of ours, in a code block or in a line of text.
-_COMMAND = re.compile(r"(?:^ {4}(?:\$ |sudo -u \w+ |ExecStart=)?|`)(?:/usr/bin/)?glasshub( [^`\n]+)", re.MULTILINE)
+_COMMAND = re.compile(r"(?:^ {4}(?:\$ |sudo -u \w+ |ExecStart=)?|`)(?:/usr/bin/)?glasshub( [^`\n>]+)", re.MULTILINE)
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 _LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)")
+
+#: Commands that are shown with what is said of them because they are wrong.
+_WRONG = {" check backlog -w many"}
 
 #: Options of other programs that are named there.
 _FOREIGN = {"--print-config", "--set"}
@@ -63,6 +67,15 @@ def help_of(command: str) -> str:
     return str(commands.choices[command].format_help())
 
 
+def commands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """The parser of each command, those of commands included."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for one in action.choices.values():
+                yield one
+                yield from commands(one)
+
+
 def section(path: Path, title: str) -> str:
     """What stands below a heading."""
     return re.split(r"^#+ ", text(path).partition(f"# {title}\n")[2], flags=re.MULTILINE)[0]
@@ -79,13 +92,61 @@ def names(cell: str) -> list[str]:
     return re.findall(r"`([^`]+)`", cell)
 
 
-@each_document
+@pytest.mark.parametrize("path", [one for one in DOCUMENTS if one != CLI], ids=lambda path: str(path.name))
 def test_every_command_can_be_given_as_it_is_written(path: Path) -> None:
-    for arguments in _COMMAND.findall(text(path)):
+    names = {f" {one.prog.partition(' ')[2]}" for one in commands(cli.command_line())}
+    # A name alone is no command that somebody types.
+    for arguments in set(_COMMAND.findall(text(path))) - names - _WRONG:
+        typed, *_ = re.split(r" [>|#\[] ?", arguments)
         try:
-            parser().parse_args(shlex.split(arguments))
+            parser().parse_args(shlex.split(typed.replace(" CHECK", " age")))
         except SystemExit:
             pytest.fail(f"{path.name}: no such command: glasshub{arguments}")
+
+
+def test_every_command_has_a_chapter_with_all_its_options() -> None:
+    for command in commands(cli.command_line()):
+        chapter = section(CLI, command.prog)
+
+        assert chapter, command.prog
+        assert set(_OPTION.findall(command.format_help())) - {"--help"} <= set(_OPTION.findall(chapter)), command.prog
+
+
+def test_the_reference_of_a_command_is_the_same_whatever_argparse_calls_its_groups() -> None:
+    made = argparse.ArgumentParser(prog="glasshub")
+    shown = made.add_subparsers().add_parser("show", help="show * and <these>", epilog="That is all.")
+    shown.add_argument("hub", nargs="?", metavar="HUB|PATH", help="which")
+    shown.add_argument("-n", "--number", type=int, default=3, help="how many (default: %(default)s)")
+    shown.add_argument("--secret", help=argparse.SUPPRESS)
+    only = shown.add_argument_group("what is shown").add_mutually_exclusive_group(required=True)
+    only.add_argument("--all", action="store_true", help="everything")
+    only.add_argument("--kind", choices=["old", "new"], help="one kind")
+
+    written = command_line.reference(made).partition("\n## ")[2]
+
+    assert (
+        written
+        == r"""glasshub show
+
+Show \* and \<these>.
+
+    glasshub show [OPTION...] [HUB|PATH]
+
+| argument | meaning |
+| --- | --- |
+| `[HUB\|PATH]` | which |
+| `-n NUMBER`, `--number NUMBER` | how many (default: 3) |
+
+| what is shown | meaning |
+| --- | --- |
+| `--all` | everything |
+| `--kind {old,new}` | one kind |
+
+Exactly one of `--all`, `--kind`.
+
+That is all.
+"""
+    )
 
 
 def test_the_guide_has_commands_to_be_tested() -> None:
@@ -167,6 +228,13 @@ def test_every_link_leads_somewhere(path: Path) -> None:
         assert not anchor or anchor in anchors(file), f"{path.name}: {target}#{anchor}"
 
 
+def test_every_page_is_in_one_list_of_the_index() -> None:
+    """Of which the site makes its table of contents."""
+    listed = re.findall(r"^\* \[[^\]]+\]\(([\w-]+\.md)\)", text(ROOT / "docs" / "index.md"), re.MULTILINE)
+
+    assert sorted([*listed, "index.md"]) == sorted(path.name for path in (ROOT / "docs").glob("*.md"))
+
+
 def test_every_exit_code_is_in_the_table() -> None:
     table = rows(section(ROOT / "docs" / "configuration.md", "Exit codes"))
     documented = [int(code) for row in table for code in re.findall(r"\d+", row[0])]
@@ -175,6 +243,15 @@ def test_every_exit_code_is_in_the_table() -> None:
     }
 
     assert sorted(documented) == sorted({0, 128 + signal.SIGINT, 128 + signal.SIGTERM} | of_commands)
+
+
+def test_every_figure_in_the_reasons_is_one_that_was_measured() -> None:
+    """Whoever measures anew has to look whether what they prove is still so."""
+    figures = re.findall(r"(?<![\w.])\d+\.\d+|\d+(?= [mµ]s\b)", text(ROOT / "docs" / "why.md"))
+    measured = set(re.findall(r"(?<![\w.,])[\d.]+(?![\w,])", text(ROOT / "docs" / "performance.md")))
+
+    assert len(figures) > 8
+    assert set(figures) <= measured
 
 
 def test_every_promise_names_a_test_that_there_is() -> None:
