@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,15 +23,12 @@ from ..interpreters import interpreters, numbers
 from . import signed
 from .hubs import DEADLINE, ROOT, Bus, HubProcess, bus_in
 from .old_site import ENABLED, noted
-from .venvs import cached_venv, pip
+from .venvs import cached_venv, copy_checkout, pip
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # the first run installs everything
 
 DUMMY = "fedmsg.consumers.dummy:DummyConsumer"
 HERE = "tests.integration.old_site"
-
-#: What a distribution is built from.
-_SOURCES = ("setup.py", "pyproject.toml", "README.md", "COPYING", "MANIFEST.in", "hub", "collectd_plugin")
 
 
 def _newest_of_each_minor_version() -> dict[str, Path]:
@@ -47,13 +43,7 @@ _INTERPRETERS = _newest_of_each_minor_version()
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Glasshub as it is now, built beside the checkout, in which a build would leave its traces."""
-    directory = tmp_path_factory.mktemp("wheel")
-    for name in _SOURCES:
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, directory / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-        else:
-            shutil.copy(source, directory)
+    directory = copy_checkout(tmp_path_factory.mktemp("wheel") / "checkout")
     pip(Path(sys.executable), "wheel", "--no-deps", "--wheel-dir", str(directory / "dist"), str(directory))
     (wheel,) = (directory / "dist").iterdir()
     return wheel

@@ -21,6 +21,7 @@ from glasshub import cli
 from glasshub.cli import options
 from glasshub.compat import fedmsg_config
 from glasshub.config import SECTIONS, Config, ConfigBuilder
+from glasshub.dispatch import SHAPES
 from glasshub.errors import ConfigError, HubError
 
 if sys.version_info >= (3, 11):
@@ -217,8 +218,9 @@ def test_an_error_of_ours_is_one_line_and_its_kind_makes_the_exit_code(
     assert capsys.readouterr() == ("", f"glasshub: {error}\n")
 
 
-def test_a_shape_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path) -> None:
-    ran = run("run", "--shape", "round", "--zmq", f"ipc://{tmp_path}/b", "--stats-dir", tmp_path, "--consumer", "a:B")
+@pytest.mark.parametrize("command", ["run", "config"])
+def test_a_shape_that_is_not_there_is_refused_with_those_that_are(command: str, tmp_path: Path) -> None:
+    ran = run(command, "--shape", "round", "--zmq", f"ipc://{tmp_path}/b", "--stats-dir", tmp_path, "--consumer", "a:B")
 
     assert ran.returncode == cli.EXIT_USAGE
     assert ran.stderr == "glasshub: --shape: hub.shape = 'round' must be one of inline, shared, threads, processes\n"
@@ -514,7 +516,7 @@ def test_every_kind_of_value_in_a_consumers_settings_is_read_back_as_it_was(
         {},
         optional={
             "name": names,
-            "shape": texts,
+            "shape": st.sampled_from(sorted(SHAPES)),
             "drain_timeout": st.floats(0, allow_nan=False),
             "switch_interval": st.floats(1e-6, 1),
             "entry_points": st.booleans(),

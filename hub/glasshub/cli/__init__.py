@@ -11,14 +11,14 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import ConfigError, HubError
-from . import config, demo, run, spool, stats
+from . import check, config, dashboard, demo, forecast, graph, record, run, spike, spool, stats, top
 
 #: Exit codes, documented in docs/configuration.md.
 EXIT_ERROR = 1
 EXIT_USAGE = 2
 EXIT_UNREAD = 141  # as a shell reports SIGPIPE
 
-_COMMANDS = (run, config, stats, spool, demo)
+_COMMANDS = (run, config, stats, top, check, graph, dashboard, spool, record, spike, forecast, demo)
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -39,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["check"]:  # to Nagios argparse's 2 is a disaster, and standard error is nothing
+        return check.main(arguments[1:])
     options = command_line().parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # what the terminal cannot show costs no traceback

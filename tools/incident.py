@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Runs a hub in which seven consumers each have another trouble, and has what it looks like in docs/incident.md.
+
+Usage: python -m tools.incident [--seconds 70] [--output docs]
+
+The figures are measured, and so are others each time: `make docs` leaves them alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import zmq
+
+import glasshub_stats
+from glasshub import Consumer, Message
+from glasshub_stats.render import as_text
+
+ROOT = Path(__file__).parent.parent
+
+#: Between these two lines of the page stands what the hub says of itself.
+BEGIN = "<!-- Begin of what `make incident` wrote; do not edit. -->\n"
+END = "<!-- End of what `make incident` wrote. -->\n"
+
+#: Messages a second.
+RATE = 20
+
+_NAME = "shop"
+_TOPIC = "org.example.prod.shop.sold"
+_CONFIG = f"""
+[hub]
+name = "{_NAME}"
+[consumers.Ledger]
+class = "tools.incident:Ledger"
+[consumers.Search]
+class = "tools.incident:Search"
+[consumers.Mailer]
+class = "tools.incident:Mailer"
+[consumers.Accounts]
+class = "tools.incident:Accounts"
+[consumers.Printer]
+class = "tools.incident:Printer"
+max_processing = 5.0
+[consumers.Chart]
+class = "tools.incident:Chart"
+group = "reports"
+[consumers.Tally]
+class = "tools.incident:Tally"
+group = "reports"
+"""
+
+
+class Ledger(Consumer):
+    """Has no trouble."""
+
+    topics = ("",)
+
+    def consume(self, message: Message) -> None:
+        """Take 5 ms."""
+        time.sleep(0.005)
+
+
+class Mailer(Consumer):
+    """Is too slow for what comes."""
+
+    topics = ("",)
+
+    def consume(self, message: Message) -> None:
+        """Take 200 ms: five messages a second."""
+        time.sleep(0.2)
+
+
+class Search(Consumer):
+    """Was too slow, and catches up."""
+
+    topics = ("",)
+
+    def consume(self, message: Message) -> None:
+        """Take 200 ms for the first messages, which lasts for 52 seconds, and then 25 ms."""
+        time.sleep(0.2 if message.body["number"] < 13 * RATE else 0.025)
+
+
+class Accounts(Consumer):
+    """Fails."""
+
+    topics = ("",)
+
+    def consume(self, message: Message) -> None:
+        """Find no database every other time."""
+        if message.body["number"] % 2:
+            raise ConnectionError("no connection to the database")
+
+
+class Printer(Consumer):
+    """Hangs."""
+
+    topics = ("",)
+
+    def consume(self, message: Message) -> None:
+        """Wait for ever from the message of the 20th second on."""
+        if message.body["number"] == 20 * RATE:
+            threading.Event().wait()
+
+
+class Chart(Consumer):
+    """Holds up its group."""
+
+    topics = ("",)
+
+    def consume(self, message: Message) -> None:
+        """Take 100 ms."""
+        time.sleep(0.1)
+
+
+class Tally(Consumer):
+    """Is held up by its group."""
+
+    topics = ("",)
+
+    def consume(self, message: Message) -> None:
+        """Take 1 ms."""
+        time.sleep(0.001)
+
+
+def record(directory: Path, seconds: float, *, look: float = 10.0) -> str:
+    """Have all of that happen; what `glasshub stats --watch` shows at the end.
+
+    Args:
+        directory: Gets the segment, and `recording.jsonl`, a second each line.
+        seconds: How long.
+        look: Seconds of the last interval, whose figures are shown.
+    """
+    (directory / "glasshub.toml").write_text(_CONFIG, encoding="utf-8")
+    with _bus(directory) as endpoint, _hub(directory, endpoint) as segment, _recorded(segment):
+        time.sleep(seconds - look)
+        before = glasshub_stats.read(str(segment))
+        time.sleep(look)
+        now = glasshub_stats.read(str(segment))
+    return as_text(now, now.since(before))
+
+
+@contextmanager
+def _bus(directory: Path) -> Iterator[str]:
+    """A publisher, for as long as the context lasts; its endpoint."""
+    endpoint, has_to_end = f"ipc://{directory}/bus", threading.Event()
+
+    def publish() -> None:
+        with zmq.Context() as context, context.socket(zmq.XPUB) as socket:
+            socket.linger = 0
+            socket.bind(endpoint)
+            while not socket.poll(50) and not has_to_end.is_set():  # until the hub has subscribed
+                pass
+            number, begin = 0, time.monotonic()
+            while not has_to_end.wait(max(begin + number / RATE - time.monotonic(), 0)):
+                number += 1
+                body = {"topic": _TOPIC, "msg_id": f"2026-{number}", "number": number, "msg": {}}
+                socket.send_multipart([_TOPIC.encode(), json.dumps(body).encode()])
+
+    thread = threading.Thread(target=publish)
+    thread.start()
+    try:
+        yield endpoint
+    finally:
+        has_to_end.set()
+        thread.join()
+
+
+@contextmanager
+def _hub(directory: Path, endpoint: str) -> Iterator[Path]:
+    """A hub that is up, for as long as the context lasts; its segment."""
+    segment = directory / f"{_NAME}.stats"
+    options = ["--config", str(directory / "glasshub.toml"), "--no-discover", "--zmq", endpoint]
+    options += ["--stats-dir", str(directory)]
+    with (directory / "hub.log").open("wb") as log, _running("run", *options, stderr=log) as process:
+        while not segment.exists():
+            if process.poll() is not None:
+                raise RuntimeError((directory / "hub.log").read_text(encoding="utf-8"))
+            time.sleep(0.05)
+        yield segment
+
+
+@contextmanager
+def _recorded(segment: Path) -> Iterator[None]:
+    """Write down what a segment says, for as long as the context lasts."""
+    watch = ("stats", str(segment), "--watch", "1", "--format", "json")
+    with segment.with_name("recording.jsonl").open("wb") as lines, _running(*watch, stdout=lines):
+        yield
+
+
+@contextmanager
+def _running(
+    *arguments: str, stdout: IO[bytes] | None = None, stderr: IO[bytes] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A command of ours, for as long as the context lasts."""
+    process = subprocess.Popen(_command(*arguments), cwd=ROOT, stdout=stdout, stderr=stderr)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "glasshub", *arguments]
+
+
+def draw(recording: Path, picture: Path) -> None:
+    """Draw what was recorded."""
+    options = ["--from", str(recording), "--what", "backlog,oldest,busy", "--output", str(picture)]
+    subprocess.run(_command("graph", *options), cwd=ROOT, check=True)
+
+
+def page(text: str, shown: str) -> str:
+    """The page with the figures in their place.
+
+    Raises:
+        ValueError: It has no place for them, or more than one.
+    """
+    head, rest = text.split(BEGIN)
+    _, tail = rest.split(END)
+    block = "".join(f"    {line}".rstrip() + "\n" for line in shown.strip("\n").splitlines())
+    return f"{head}{BEGIN}\n{block}\n{END}{tail}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run it, and write the page and its picture."""
+    parser = argparse.ArgumentParser(prog="tools.incident", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=70.0)
+    parser.add_argument("--output", type=Path, default=ROOT / "docs")
+    options = parser.parse_args(arguments)
+    document = options.output / "incident.md"
+    with tempfile.TemporaryDirectory() as directory:
+        shown = record(Path(directory), options.seconds)
+        draw(Path(directory, "recording.jsonl"), options.output / "images" / "incident.png")
+    document.write_text(page(document.read_text(encoding="utf-8"), shown), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
