@@ -192,6 +192,8 @@ class SpooledShape(Shape):
         while True:
             try:
                 seqs = self._log.append(batch)
+                self._piece = min(2 * self._piece, MAX_BATCH)
+                break
             except SpoolDamagedError:
                 raise
             except SpoolError as error:
@@ -202,15 +204,12 @@ class SpooledShape(Shape):
                 if self._is_dropping or self._is_ending.is_set() or isinstance(error, SpoolOversizeError):
                     self._lose(batch, error)
                     seqs = range(0)
-                else:
-                    began_ns = self._wait_for_disk(began_ns)
-                    continue
-            else:
-                self._piece = min(2 * self._piece, MAX_BATCH)
-            if began_ns:
-                self._enqueuer.spool_blocking(0)
-                logger.warning("the enqueuer has waited %.3f s for the disk", (time.monotonic_ns() - began_ns) / 1e9)
-            return seqs
+                    break
+            began_ns = self._wait_for_disk(began_ns)
+        if began_ns:
+            self._enqueuer.spool_blocking(0)
+            logger.warning("the enqueuer has waited %.3f s for the disk", (time.monotonic_ns() - began_ns) / 1e9)
+        return seqs
 
     def _wait_for_disk(self, began_ns: int) -> int:
         """Wait a moment in which consumers may make room; since when it has been so."""
