@@ -106,7 +106,7 @@ class Bound:
 
     def admits(self, frames: Sequence[Frame]) -> bool:
         """Whether all of the messages may be put without more ado; else `fit` says which. Threads: enqueuer only."""
-        return not self.capacity or len(self.backlog) + len(frames) <= self.capacity
+        return self.has_room(len(frames))
 
     def fit(self, frames: Sequence[Frame]) -> Iterator[Sequence[Frame]]:
         """Those of the messages that may be put now, then those that may be put when these have been; blocks in

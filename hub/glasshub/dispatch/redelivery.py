@@ -15,10 +15,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from ..failure import Aftercare, Failure
+from ..failure import Failure
 from ..message import Frame
-
-__all__ = ["Aftercare", "Failure", "Park", "Redelivery"]
 
 logger = logging.getLogger(__name__)
 

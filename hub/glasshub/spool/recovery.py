@@ -114,9 +114,8 @@ def _copy(directory: SpoolDirectory) -> _Outcome:
     outcome = _Outcome()
     target = open_for_writing(directory.new)
     try:
-        target.execute(
-            "PRAGMA synchronous = NORMAL"
-        )  # the last checkpoint waits for the disk, nothing before it has to
+        # The last checkpoint waits for the disk; nothing before it has to.
+        target.execute("PRAGMA synchronous = NORMAL")
         source = _source(directory)
         if source is not None:
             try:
