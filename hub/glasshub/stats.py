@@ -183,15 +183,19 @@ class ConsumerSlots:
         """Count messages that a hub before this one has left in the spool."""
         self._slots[_CONSUMER["restored"]] = count
 
-    def put(self, depth: int, first_ns: int) -> None:
+    def put(self, depth: int, head_ns: int, put_ns: int = 0) -> None:
         """Note what the queue looks like after a put.
+
+        The head is for the worker to note, unless the queue was empty before, or has become so since: then the head is
+        one of those that were put.
 
         Args:
             depth: Its length now.
-            first_ns: When its first message was received if it had been empty, else 0.
+            head_ns: When the message was received that is first in it now; 0 for none.
+            put_ns: When the first of those was received that were put.
         """
-        if first_ns:
-            self._slots[self._head] = first_ns
+        if head_ns and head_ns >= put_ns:
+            self._slots[self._head] = head_ns
         if depth > self._highest:
             self._slots[self._watermark] = self._highest = depth
 
@@ -353,10 +357,10 @@ class SentSlots(ConsumerSlots):
     def enqueued(self, count: int) -> None:
         """Nothing: the enqueuer has counted them."""
 
-    def put(self, depth: int, first_ns: int) -> None:
+    def put(self, depth: int, head_ns: int, put_ns: int = 0) -> None:
         """See `ConsumerSlots.put`; of the part of the queue that is in this process."""
-        if first_ns:
-            self._slots[_CONSUMER["sent_head_ns"]] = first_ns
+        if head_ns and head_ns >= put_ns:
+            self._slots[_CONSUMER["sent_head_ns"]] = head_ns
 
 
 class FetchSlots:

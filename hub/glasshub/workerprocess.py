@@ -151,8 +151,7 @@ class Inflow:
         """Put messages, see `glasshub.processes.wire`."""
         frames = [self._frame(*parcel) for parcel in parcels]
         self._window.put_behind(frames, beyond_ns)
-        head_ns = self._window.head_ns()
-        self._slots.put(len(self._window), head_ns if head_ns >= frames[0].received_ns else 0)
+        self._slots.put(len(self._window), self._window.head_ns(), frames[0].received_ns)
 
     def _frame(self, number: int, topic: bytes, body: bytes, received_ns: int, *noted: Any) -> Frame:
         if any(noted):

@@ -183,6 +183,17 @@ def test_the_oldest_message_is_the_one_put_into_the_empty_queue(writer: SegmentW
     assert snapshot.consumer("mailer").oldest_age == (snapshot.taken_ns - first_ns) / 1e9
 
 
+@pytest.mark.parametrize(
+    ("put_ns", "noted_ns"), [(6, 0), (5, 5), (4, 5)], ids=["behind others", "first", "since taken"]
+)
+def test_the_head_of_a_queue_is_noted_when_it_is_one_of_those_that_were_put(
+    writer: SegmentWriter, put_ns: int, noted_ns: int
+) -> None:
+    writer.consumers[0].put(2, 5, put_ns)
+
+    assert seen(writer).consumer("mailer").put_head_ns == noted_ns
+
+
 def test_what_is_injected_is_enqueued_and_counted_apart_from_the_bus(writer: SegmentWriter) -> None:
     writer.consumers[0].enqueued(3)
     writer.injections[0].injected(4)

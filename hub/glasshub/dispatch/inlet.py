@@ -38,8 +38,7 @@ class QueueInlet:
             self._slots.injected(1)
             if not objection:
                 self._queue.put([frame])
-                head_ns = self._queue.head_ns()
-                self._slots.put(len(self._queue), head_ns if head_ns >= frame.received_ns else 0)
+                self._slots.put(len(self._queue), self._queue.head_ns(), frame.received_ns)
         if objection:
             self._bound.refuse([frame], objection)
 
@@ -51,8 +50,7 @@ class QueueInlet:
             self._bound.refuse([frame], objection)
             return
         self._queue.put([frame])
-        head_ns = self._queue.head_ns()
-        slots.put(len(self._queue), head_ns if head_ns >= frame.received_ns else 0)
+        slots.put(len(self._queue), self._queue.head_ns(), frame.received_ns)
 
     def take(self, timeout: float | None) -> Frame | None:
         """See `Inlet.take`."""

@@ -138,9 +138,9 @@ class Lane:
         Args:
             first_ns: When the first message was received that was put into the window; 0 if none was.
         """
-        head_ns = self.window.head_ns() or first_ns
+        head_ns = (self.window.head_ns() or first_ns) if first_ns else 0
         self._low = (self._most + 1) // 2 if self._log.waiting(self.index) else 0
-        self.station.slots.put(len(self), head_ns if first_ns and head_ns >= first_ns else 0)
+        self.station.slots.put(len(self), head_ns, first_ns)
 
     def acknowledge(self, several: Sequence[Handed]) -> None:
         """Have the log note what is finished."""

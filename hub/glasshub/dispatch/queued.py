@@ -67,6 +67,4 @@ class QueuedShape(Shape):
         slots, queue = self._bounds[consumer].slots, self._queues[consumer]
         slots.enqueued(len(frames))
         queue.put(frames)
-        head_ns = queue.head_ns()
-        # The queue was empty before, or has become so since: its head is one of ours.
-        slots.put(len(queue), head_ns if head_ns >= frames[0].received_ns else 0)
+        slots.put(len(queue), queue.head_ns(), frames[0].received_ns)

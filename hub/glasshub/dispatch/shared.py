@@ -216,8 +216,7 @@ class SharedShape(Shape):
             if not objection:
                 self._hub_queue.injected(1)
                 self._put(Parcel(frame, (station,)))
-                head_ns = part.head_ns()
-                slots.put(len(part.parcels), head_ns if head_ns >= frame.received_ns else 0)
+                slots.put(len(part.parcels), part.head_ns(), frame.received_ns)
         if objection:
             bound.refuse([frame], objection)
 
@@ -232,8 +231,7 @@ class SharedShape(Shape):
         self._enqueuer.queued()
         with self._queue.lock:
             self._put(Parcel(frame, (station,)))
-        head_ns = part.head_ns()
-        slots.put(len(part.parcels), head_ns if head_ns >= frame.received_ns else 0)
+        slots.put(len(part.parcels), part.head_ns(), frame.received_ns)
 
     def backlog(self, station: int) -> int:
         """How many messages wait for one consumer. Threads: any."""
@@ -253,8 +251,7 @@ class SharedShape(Shape):
                 self._put(Parcel(frame, admitted))
             for consumer in admitted:
                 part = parts[consumer]
-                head_ns = part.head_ns()
-                slots[consumer].put(len(part.parcels), head_ns if head_ns >= frame.received_ns else 0)
+                slots[consumer].put(len(part.parcels), part.head_ns(), frame.received_ns)
 
     def _admitted(self, frame: Frame, interested: tuple[int, ...]) -> tuple[int, ...]:
         """Those for whom the message may be put, once their overflow policies have done their work."""
