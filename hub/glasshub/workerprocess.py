@@ -282,9 +282,9 @@ class Worker:
     def build(self) -> None:
         """Build this process's part of the crew, and tell the hub."""
         brief = self._brief
-        roster = Roster(
-            brief.config, brief.fedmsg, wanted=brief.consumers, producers=brief.producers, send=self._publish
-        )
+        # Where the hub publishes nothing, who sends is to be told so.
+        send = self._publish if brief.config.zmq.publish_endpoints else None
+        roster = Roster(brief.config, brief.fedmsg, wanted=brief.consumers, producers=brief.producers, send=send)
         self._crew = roster.build(self._halt)
         self._send("built", *_built(self._crew))
 

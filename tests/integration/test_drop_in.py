@@ -141,6 +141,16 @@ def test_what_is_sent_through_the_hub_is_published(tmp_path: Path, bus: Bus) -> 
         assert out.recv_multipart() == [b"com.site.answer", b'{"from": "the hub"}']
 
 
+@every_shape
+def test_what_is_sent_where_nothing_is_published_is_told_of(tmp_path: Path, bus: Bus, shape: str) -> None:
+    with site(bus, tmp_path, "Commanded", shape=shape) as hub:
+        say(bus, "send com.site.answer", "end")
+        wait_for_note(tmp_path, "Commanded", "end")
+
+        assert hub.stop() == 0
+    assert hub.said().count("a message that a consumer sends reaches nobody: set zmq_publish_endpoints") == 1
+
+
 def test_fedmsg_publishes_from_a_worker_with_the_hubs_configuration(tmp_path: Path, bus: Bus) -> None:
     """It looks for its configuration by itself, and finds that of the hub."""
     endpoint = f"tcp://127.0.0.1:{free_port()}"
