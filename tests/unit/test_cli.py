@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 import glasshub
 from glasshub import cli
+from glasshub.cli import config as config_command
 from glasshub.cli import options
 from glasshub.compat import fedmsg_config
 from glasshub.config import SECTIONS, Config, ConfigBuilder
@@ -157,6 +158,27 @@ def test_a_command_line_that_makes_no_sense_is_told_with_the_usage(
     assert complaint in captured.err
 
 
+@pytest.mark.parametrize("command", ["stats", "top", "check", "graph", "dashboard", "record", "forecast", "demo"])
+def test_a_command_that_needs_no_hub_loads_none(command: str) -> None:
+    """Nagios and collectd start some of them again and again."""
+    code = (
+        "import atexit, sys; from glasshub.cli import main; "
+        "atexit.register(lambda: print(*sys.modules, file=sys.stderr)); sys.exit(main(sys.argv[1:]))"
+    )
+    path = os.pathsep.join(filter(None, [str(HUB), *sys.path]))
+    ran = subprocess.run(
+        [sys.executable, "-c", code, command, "--help"],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+
+    assert ran.stdout.startswith("usage: ")
+    assert {"glasshub.cli", "glasshub.hub", "glasshub.spool", "zmq"} & set(ran.stderr.split()) == {"glasshub.cli"}
+
+
 @pytest.mark.parametrize("command", ["run", "config", "stats", "demo"])
 def test_every_command_has_help(capsys: pytest.CaptureFixture[str], command: str) -> None:
     with pytest.raises(SystemExit) as caught:
@@ -212,7 +234,7 @@ def test_an_error_of_ours_is_one_line_and_its_kind_makes_the_exit_code(
     def fail(_: object) -> None:
         raise error
 
-    monkeypatch.setattr(cli.config, "effective_config", fail)
+    monkeypatch.setattr(config_command, "effective_config", fail)
 
     assert cli.main(["config"]) == code
     assert capsys.readouterr() == ("", f"glasshub: {error}\n")

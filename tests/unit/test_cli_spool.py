@@ -9,17 +9,11 @@ from pathlib import Path
 import pytest
 
 from glasshub import cli
-from glasshub.cli import spool as spool_command
 from glasshub.spool import Log
 
 from ..fakes import frame
 
 TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
-
-
-@pytest.fixture(autouse=True)
-def _as_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "_COMMANDS", (spool_command,))
 
 
 @pytest.fixture

@@ -49,11 +49,8 @@ def text(path: Path) -> str:
 
 def parser() -> argparse.ArgumentParser:
     """That of `glasshub`, which takes no option for another one that begins like it."""
-    made = argparse.ArgumentParser(allow_abbrev=False)
-    commands = made.add_subparsers(required=True)
-    for command in cli._COMMANDS:
-        command.add_parser(commands)
-    for one in commands.choices.values():
+    made = cli.command_line()
+    for one in commands(made):
         one.allow_abbrev = False
     return made
 
@@ -238,8 +235,9 @@ def test_every_page_is_in_one_list_of_the_index() -> None:
 def test_every_exit_code_is_in_the_table() -> None:
     table = rows(section(ROOT / "docs" / "configuration.md", "Exit codes"))
     documented = [int(code) for row in table for code in re.findall(r"\d+", row[0])]
+    modules = [importlib.import_module(f"glasshub.cli.{command}") for command in cli._COMMANDS]
     of_commands = {
-        code for module in (cli, *cli._COMMANDS) for name, code in vars(module).items() if name.startswith("EXIT_")
+        code for module in (cli, *modules) for name, code in vars(module).items() if name.startswith("EXIT_")
     }
 
     assert sorted(documented) == sorted({0, 128 + signal.SIGINT, 128 + signal.SIGTERM} | of_commands)

@@ -8,28 +8,47 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from .. import __version__
 from ..errors import ConfigError, HubError
-from . import check, config, dashboard, demo, forecast, graph, record, run, spike, spool, stats, top
+from . import check
 
 #: Exit codes, documented in docs/configuration.md.
 EXIT_ERROR = 1
 EXIT_USAGE = 2
 EXIT_UNREAD = 141  # as a shell reports SIGPIPE
 
-_COMMANDS = (run, config, stats, top, check, graph, dashboard, spool, record, spike, forecast, demo)
+#: By the names of their modules, which are loaded when they are wanted: few commands need the hub, or the spool.
+_COMMANDS = (
+    "run",
+    "config",
+    "stats",
+    "top",
+    "check",
+    "graph",
+    "dashboard",
+    "spool",
+    "record",
+    "spike",
+    "forecast",
+    "demo",
+)
 
 
-def command_line() -> argparse.ArgumentParser:
-    """The parser of the whole command line; manual pages and completion are made from it."""
+def command_line(only: str = "") -> argparse.ArgumentParser:
+    """The parser of the whole command line; manual pages and completion are made from it.
+
+    Args:
+        only: The one command that it has to know; all of them, if there is none of that name.
+    """
     parser = argparse.ArgumentParser(
         prog="glasshub", description="A message hub that one can see into.", allow_abbrev=False
     )
     parser.add_argument("--version", action="version", version=f"glasshub {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in _COMMANDS:
-        command.add_parser(commands)
+    for command in [only] if only in _COMMANDS else _COMMANDS:
+        import_module(f".{command}", __name__).add_parser(commands)
     return parser
 
 
@@ -42,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["check"]:  # to Nagios argparse's 2 is a disaster, and standard error is nothing
         return check.main(arguments[1:])
-    options = command_line().parse_args(arguments)
+    options = command_line(*arguments[:1]).parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # what the terminal cannot show costs no traceback
     try:
