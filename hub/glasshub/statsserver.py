@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
@@ -25,7 +25,7 @@ from glasshub_stats.render import as_json, as_openmetrics
 
 from .errors import StatsDirectoryError
 from .segment import set_access
-from .webserver import TEXT, Answer, Limits, Request, Service, file_identity, unix_listener
+from .webserver import TEXT, Answer, Limits, Request, Service, removal, unix_listener
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ class StatsServer:
                 listener, _Pages(self._segment).answer, self._limits, name="the stats server", logger=logger
             )
             thread = threading.Thread(target=_run, args=(loop, service), name=THREAD_NAME, daemon=True)
-            self._running = _Running(thread, loop, service, file_identity(self._path))
+            self._running = _Running(thread, loop, service, removal(self._path))
             thread.start()
 
     def close(self, *, timeout: float = 2.0) -> None:
@@ -102,11 +102,9 @@ class StatsServer:
         """
         if self._running is None:
             return
-        thread, loop, service, identity = self._running
+        thread, loop, service, remove = self._running
         self._running = None
-        with contextlib.suppress(OSError):
-            if file_identity(self._path) == identity:  # else another hub has come after us
-                self._path.unlink()
+        remove()
         with contextlib.suppress(RuntimeError):  # the thread has died, and its loop is closed
             loop.call_soon_threadsafe(service.stop)
         thread.join(timeout)
@@ -121,7 +119,7 @@ class _Running(NamedTuple):
     thread: threading.Thread
     loop: asyncio.AbstractEventLoop
     service: Service
-    identity: tuple[int, int]
+    remove: Callable[[], None]
 
 
 def _run(loop: asyncio.AbstractEventLoop, service: Service) -> None:

@@ -366,10 +366,16 @@ def listen(listener: socket.socket) -> None:
     listener.listen(_ACCEPT_QUEUE)
 
 
-def file_identity(path: Path) -> tuple[int, int]:
-    """What another file at the same path differs in."""
-    status = os.lstat(path)
-    return status.st_dev, status.st_ino
+def removal(path: Path) -> Callable[[], None]:
+    """What removes the file that is there now; not one that another process has put in its place meanwhile."""
+    mine = os.lstat(path)
+
+    def remove() -> None:
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.lstat(path), mine):
+                path.unlink()
+
+    return remove
 
 
 def _remove_stale(path: Path, *, what: str, elsewhere: str, error: type[HubError]) -> None:

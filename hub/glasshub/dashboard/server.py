@@ -27,7 +27,7 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 from ..errors import HubError
-from ..webserver import TEXT, Answer, Limits, Request, Service, file_identity, listen, unix_listener
+from ..webserver import TEXT, Answer, Limits, Request, Service, listen, removal, unix_listener
 from .model import SPANS, Span
 from .page import POLICY, Frame, page
 from .sources import Sources
@@ -217,14 +217,12 @@ def _listening(where: Place, mode: int) -> Iterator[socket.socket]:
         with listener:
             yield listener
         return
-    mine = file_identity(where.path)
+    remove = removal(where.path)
     try:
         with listener:
             yield listener
     finally:
-        with contextlib.suppress(OSError):
-            if file_identity(where.path) == mine:  # else another one has come after us
-                where.path.unlink()
+        remove()
 
 
 def _listener(where: Place, mode: int) -> socket.socket:
