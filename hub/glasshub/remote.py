@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from .compat.fedmsg_config import FedmsgConfigFiles
+from .compat.libraries import require_moksha
 from .config import Config, ConsumerSection
 from .crew import Background, Member
 from .errors import ConfigError, HubError, PublishError
@@ -56,7 +57,10 @@ class RemoteRoster:
         Raises:
             HubError: A process cannot be started, has died, or fedmsg's configuration or packages are not usable.
         """
-        crew = RemoteCrew(self._config, self._briefs(), stop)
+        briefs = self._briefs()
+        if self._fedmsg is not None and not briefs:
+            require_moksha()  # as `Roster.build` does, for which there is no process
+        crew = RemoteCrew(self._config, briefs, stop)
         try:
             crew.wait_until_built()
         except BaseException:

@@ -16,7 +16,7 @@ import zmq
 
 from glasshub.compat.fedmsg_config import FedmsgConfigFiles
 from glasshub.config import Config, ConsumerSection, FedmsgSection, HubSection, ZmqSection
-from glasshub.errors import ConfigError, HubError
+from glasshub.errors import ConfigError, HubError, MissingLibraryError
 from glasshub.processes import Brief
 from glasshub.remote import RemoteCrew, RemoteRoster
 
@@ -144,6 +144,23 @@ def test_a_crew_of_nobody_is_idle() -> None:
     with closing(RemoteRoster(config(c=section("Unbuildable"))).build(nothing)) as crew:
         assert crew.is_idle
         assert [member.name for member in crew.members] == ["c"]
+
+
+def test_where_nobody_is_to_be_built_fedmsgs_libraries_are_what_is_missing(
+    fedmsg: FedmsgConfigFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A package of its consumers, which would declare them, needs fedmsg."""
+    monkeypatch.setitem(sys.modules, "fedmsg.consumers", None)
+
+    with pytest.raises(MissingLibraryError, match=r"^consumers of fedmsg cannot be loaded: "):
+        RemoteRoster(config(), fedmsg).build(nothing)
+
+
+def test_without_fedmsgs_configuration_none_of_its_libraries_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fedmsg.consumers", None)
+
+    with closing(RemoteRoster(config()).build(nothing)) as crew:
+        assert crew.is_idle
 
 
 def test_a_process_that_dies_before_its_consumers_are_built_is_an_error(tmp_path: Path) -> None:
