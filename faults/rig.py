@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import threading
@@ -20,6 +19,7 @@ from glasshub.config import ConfigBuilder
 from glasshub.dispatch import SHAPES
 from glasshub.errors import ConfigError, SpoolDamagedError
 from glasshub.spool import View
+from glasshub.toml import as_toml
 from glasshub_stats import Snapshot, StatsError
 from glasshub_stats.snapshot import ConsumerStats
 from tests.integration.hubs import HubProcess, wait_until
@@ -399,10 +399,4 @@ def _left(consumer: ConsumerStats) -> int:
 
 
 def _table(name: str, keys: Mapping[str, Any]) -> str:
-    return f"[{name}]\n" + "".join(f"{key} = {_value(value)}\n" for key, value in keys.items())
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key} = {_value(item)}" for key, item in value.items()) + "}"
-    return json.dumps(value)
+    return f"[{name}]\n" + "".join(f"{key} = {as_toml(value)}\n" for key, value in keys.items())
