@@ -45,19 +45,13 @@ class Event(NamedTuple):
 
 
 class Bus:
-    """The publisher, as seen by whoever orders. A context manager: it is gone afterwards."""
+    """The publisher, as seen by whoever orders; they have to `kill` it."""
 
     def __init__(self, directory: Path) -> None:
         """Start it; it binds to a port that is free."""
         self._directory = directory
         self._child = Child("faults.bus", str(directory), "tcp://127.0.0.1:*", directory=directory)
         self.endpoint = self._child.line()
-
-    def __enter__(self) -> Bus:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.kill()
 
     @property
     def next(self) -> int:

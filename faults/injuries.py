@@ -48,8 +48,6 @@ class Crowd:
     def __init__(self, path: Path) -> None:
         self._path = str(path)
         self._clients: list[socket.socket] = []
-        #: How many could not connect: the system keeps no more of them waiting.
-        self.refused = 0
 
     def __enter__(self) -> Crowd:
         return self
@@ -77,8 +75,7 @@ class Crowd:
                 client.connect(self._path)
                 client.send(says) if says else None
             except (BlockingIOError, ConnectionError):
-                self.refused += 1
-                client.close()
+                client.close()  # the system keeps no more of them waiting
             else:
                 self._clients.append(client)
 
