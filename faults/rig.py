@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -227,7 +228,7 @@ class Rig:
         self._children |= orphans
         try:
             code = self.hub.process.wait(PATIENCE)
-        except Exception:
+        except subprocess.TimeoutExpired:
             raise BrokenPromiseError(f"the hub does not end: {self.last_words()}") from None
         if code not in codes:
             raise BrokenPromiseError(f"the hub ended with {code}: {self.last_words()}")
