@@ -236,12 +236,9 @@ class Rig:
 
     def note_life(self, *, is_whole: bool, was_killed: bool) -> None:
         """Note what is known of the hub's life that is over."""
-        if is_whole:
-            end = self.bus.next
-        else:
+        if not is_whole:
             wait_until(lambda: self.bus.events()[-1].what != SUBSCRIBED, "the bus to see that the hub is gone")
-            end = self.bus.next
-        windows = windows_of(self.bus.events(), end)
+        windows = windows_of(self.bus.events(), self.bus.next)
         counted = {consumer.name: _counted(consumer) for consumer in self.hub.snapshot().consumers}
         stored = frozenset(self._stored()) if self.has_spool else frozenset()
         life = Life(
