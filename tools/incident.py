@@ -9,7 +9,6 @@ The figures are measured, and so are others each time: `make docs` leaves them a
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -18,13 +17,10 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
-import zmq
-
-import glasshub_stats
 from glasshub import Consumer, Message
 from glasshub_stats.render import as_text
+from tests.integration.hubs import Bus, bus_in, hub_on
 
 ROOT = Path(__file__).parent.parent
 
@@ -37,9 +33,7 @@ RATE = 20
 
 _NAME = "shop"
 _TOPIC = "org.example.prod.shop.sold"
-_CONFIG = f"""
-[hub]
-name = "{_NAME}"
+_CONFIG = """
 [consumers.Ledger]
 class = "tools.incident:Ledger"
 [consumers.Search]
@@ -140,74 +134,35 @@ def record(directory: Path, seconds: float, *, look: float = 10.0) -> str:
         seconds: How long.
         look: Seconds of the last interval, whose figures are shown.
     """
-    (directory / "glasshub.toml").write_text(_CONFIG, encoding="utf-8")
-    with _bus(directory) as endpoint, _hub(directory, endpoint) as segment, _recorded(segment):
-        time.sleep(seconds - look)
-        before = glasshub_stats.read(str(segment))
-        time.sleep(look)
-        now = glasshub_stats.read(str(segment))
+    first, last = round((seconds - look) * RATE), round(seconds * RATE)
+    with bus_in(directory) as bus, hub_on(bus, directory, toml=_CONFIG, name=_NAME) as hub, _recorded(hub.segment):
+        _publish(bus, range(1, first + 1))
+        before = hub.snapshot()
+        _publish(bus, range(first + 1, last + 1))
+        now = hub.snapshot()
     return as_text(now, now.since(before))
 
 
-@contextmanager
-def _bus(directory: Path) -> Iterator[str]:
-    """A publisher, for as long as the context lasts; its endpoint."""
-    endpoint, has_to_end = f"ipc://{directory}/bus", threading.Event()
-
-    def publish() -> None:
-        with zmq.Context() as context, context.socket(zmq.XPUB) as socket:
-            socket.linger = 0
-            socket.bind(endpoint)
-            while not socket.poll(50) and not has_to_end.is_set():  # until the hub has subscribed
-                pass
-            number, begin = 0, time.monotonic()
-            while not has_to_end.wait(max(begin + number / RATE - time.monotonic(), 0)):
-                number += 1
-                body = {"topic": _TOPIC, "msg_id": f"2026-{number}", "number": number, "msg": {}}
-                socket.send_multipart([_TOPIC.encode(), json.dumps(body).encode()])
-
-    thread = threading.Thread(target=publish)
-    thread.start()
-    try:
-        yield endpoint
-    finally:
-        has_to_end.set()
-        thread.join()
-
-
-@contextmanager
-def _hub(directory: Path, endpoint: str) -> Iterator[Path]:
-    """A hub that is up, for as long as the context lasts; its segment."""
-    segment = directory / f"{_NAME}.stats"
-    options = ["--config", str(directory / "glasshub.toml"), "--no-discover", "--zmq", endpoint]
-    options += ["--stats-dir", str(directory)]
-    with (directory / "hub.log").open("wb") as log, _running("run", *options, stderr=log) as process:
-        while not segment.exists():
-            if process.poll() is not None:
-                raise RuntimeError((directory / "hub.log").read_text(encoding="utf-8"))
-            time.sleep(0.05)
-        yield segment
+def _publish(bus: Bus, numbers: range) -> None:
+    """Publish messages of these numbers, and return when the next one is due."""
+    begin = time.monotonic()
+    for sent, number in enumerate(numbers, 1):
+        bus.publish(_TOPIC, {"topic": _TOPIC, "msg_id": f"2026-{number}", "number": number, "msg": {}})
+        time.sleep(max(begin + sent / RATE - time.monotonic(), 0))
 
 
 @contextmanager
 def _recorded(segment: Path) -> Iterator[None]:
     """Write down what a segment says, for as long as the context lasts."""
-    watch = ("stats", str(segment), "--watch", "1", "--format", "json")
-    with segment.with_name("recording.jsonl").open("wb") as lines, _running(*watch, stdout=lines):
-        yield
-
-
-@contextmanager
-def _running(
-    *arguments: str, stdout: IO[bytes] | None = None, stderr: IO[bytes] | None = None
-) -> Iterator[subprocess.Popen[bytes]]:
-    """A command of ours, for as long as the context lasts."""
-    process = subprocess.Popen(_command(*arguments), cwd=ROOT, stdout=stdout, stderr=stderr)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+    watch = _command("stats", str(segment), "--watch", "1", "--format", "json")
+    with (
+        segment.with_name("recording.jsonl").open("wb") as lines,
+        subprocess.Popen(watch, cwd=ROOT, stdout=lines) as process,
+    ):
+        try:
+            yield
+        finally:
+            process.kill()
 
 
 def _command(*arguments: str) -> list[str]:
