@@ -58,7 +58,7 @@ docs: $(READY)
 	$(BIN)/python -m tools.definitions
 
 incident: $(READY)
-	tools/set-up --packages
+	tools/set-up --packages rrdtool
 	$(BIN)/python -m tools.incident $(ARGS)
 
 $(SPHINX): $(READY) docs/requirements.txt
