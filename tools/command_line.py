@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from glasshub.cli import command_line
 
-from .tables import table
+from .markdown import table
 
 _HEAD = """\
 # Command line

@@ -23,7 +23,7 @@ from glasshub_stats import histogram, layout, schema
 
 from . import command_line, completion, man_pages
 from .fedmsg_keys import KEYS, effect
-from .tables import table
+from .markdown import table, with_part
 
 DOCS = Path(__file__).parent.parent / "docs"
 _MOVING = DOCS / "moving.md"
@@ -301,15 +301,8 @@ def segment() -> str:
 
 
 def _with_part(path: Path, source: str, part: str) -> str:
-    """A document whose derived part is this one.
-
-    Raises:
-        ValueError: It has no place for it, or more than one.
-    """
-    begin = _BEGIN.format(source=source)
-    head, rest = path.read_text(encoding="utf-8").split(begin)
-    _, tail = rest.split(_END)
-    return f"{head}{begin}{part}{_END}{tail}"
+    """A document whose derived part is this one."""
+    return with_part(path.read_text(encoding="utf-8"), _BEGIN.format(source=source), part, _END)
 
 
 def _keys() -> str:

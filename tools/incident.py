@@ -22,6 +22,8 @@ from glasshub import Consumer, Message
 from glasshub_stats.render import as_text
 from tests.integration.hubs import Bus, bus_in, hub_on
 
+from .markdown import with_part
+
 ROOT = Path(__file__).parent.parent
 
 #: Between these two lines of the page stands what the hub says of itself.
@@ -181,10 +183,8 @@ def page(text: str, shown: str) -> str:
     Raises:
         ValueError: It has no place for them, or more than one.
     """
-    head, rest = text.split(BEGIN)
-    _, tail = rest.split(END)
     block = "".join(f"    {line}".rstrip() + "\n" for line in shown.strip("\n").splitlines())
-    return f"{head}{BEGIN}\n{block}\n{END}{tail}"
+    return with_part(text, BEGIN, f"\n{block}\n", END)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
