@@ -11,19 +11,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import MISSING, Field, fields
 from pathlib import Path
-from typing import Any
 
 from glasshub.compat.fedmsg_config import SAME
 from glasshub.compat.services import SERVICES, written
-from glasshub.config import SECTIONS, ConsumerSection, file_key
-from glasshub.toml import as_toml
 from glasshub_stats import histogram, layout, schema
 
 from . import command_line, completion, man_pages
 from .fedmsg_keys import KEYS, effect
 from .markdown import table, with_part
+from .settings import sections
 
 DOCS = Path(__file__).parent.parent / "docs"
 _MOVING = DOCS / "moving.md"
@@ -275,11 +272,9 @@ def _histograms() -> str:
 def configuration() -> str:
     """The text of docs/configuration.md."""
     text = _NOTE.format(source="hub/glasshub/config.py") + _CONFIGURATION
-    sections: dict[str, type[Any]] = {**SECTIONS, "consumers.NAME": ConsumerSection}
-    for name, section in sections.items():
-        text += f"\n## [{name}]\n\n{(section.__doc__ or '').strip()}\n\n" + table(
-            ("key", "default", "meaning"),
-            ((f"`{file_key(f.name)}`", f"`{as_toml(_default(f))}`", f.metadata["help"]) for f in fields(section)),
+    for name, purpose, keys in sections():
+        text += f"\n## [{name}]\n\n{purpose}\n\n" + table(
+            ("key", "default", "meaning"), ((f"`{key}`", f"`{default}`", meaning) for key, default, meaning in keys)
         )
     return text + _CONFIGURATION_END.format(same=_same(), services=_services())
 
@@ -334,10 +329,6 @@ def _services() -> str:
         f"| `{name}` | `{service.name}` | {', '.join(f'`{written(path)}`' for path in service.required)} |\n"
         for name, service in SERVICES.items()
     )
-
-
-def _default(field: Field[Any]) -> Any:
-    return field.default if field.default_factory is MISSING else field.default_factory()
 
 
 def _stale() -> Iterator[Path]:

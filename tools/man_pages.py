@@ -12,16 +12,13 @@ import argparse
 import re
 import textwrap
 from collections.abc import Iterable, Iterator
-from dataclasses import MISSING, Field, fields
 from pathlib import Path
-from typing import Any
 
 from glasshub import __version__
 from glasshub.cli import command_line
-from glasshub.config import SECTIONS, ConsumerSection, file_key
-from glasshub.toml import as_toml
 
 from .command_line import commands, exclusive, groups, meaning, positional, sentence, synopsis, with_value
+from .settings import sections
 
 MAN = Path(__file__).parents[1] / "packaging" / "man"
 
@@ -133,10 +130,11 @@ def _command(name: str, summary: str, parser: argparse.ArgumentParser, inner: It
 
 def _configuration() -> str:
     """glasshub.toml(5)."""
-    sections: dict[str, type[Any]] = {**SECTIONS, "consumers.NAME": ConsumerSection}
     settings = "".join(
-        _subsection(f"[{name}]") + _prose(section.__doc__ or "") + _tagged(dict(map(_setting, fields(section))))
-        for name, section in sections.items()
+        _subsection(f"[{name}]")
+        + _prose(purpose)
+        + _tagged({f"{key} = {default}": effect for key, default, effect in keys})
+        for name, purpose, keys in sections()
     )
     return _page(
         "glasshub.toml",
@@ -148,11 +146,6 @@ def _configuration() -> str:
         EXAMPLE=f".EX\n{_escaped(EXAMPLE)}.EE\n",
         SEE_ALSO=_prose("glasshub(1), glasshub-config(1), glasshub-run(1)"),
     )
-
-
-def _setting(field: Field[Any]) -> tuple[str, str]:
-    default = field.default if field.default_factory is MISSING else field.default_factory()
-    return f"{file_key(field.name)} = {as_toml(default)}", field.metadata["help"]
 
 
 def _page(name: str, section: int, summary: str, **chapters: str) -> str:
