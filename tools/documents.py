@@ -1,16 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Writes the documents that are derived from code: `docs/metrics.md`, `docs/configuration.md`, `docs/cli.md`, and the
-tables of `docs/moving.md`; and the manual pages and shell completions in `packaging/`.
-
-Usage: python -m tools.documents [--check]
-
-With --check nothing is written; the exit code is 1 when a document is not what the code says.
-"""
+tables of `docs/moving.md`; and the manual pages and shell completions in `packaging/`."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from glasshub.compat.fedmsg_config import SAME
@@ -18,6 +12,7 @@ from glasshub.compat.services import SERVICES, written
 from glasshub_stats import histogram, layout, schema
 
 from . import command_line, completion, man_pages
+from .derived import main
 from .fedmsg_keys import KEYS, effect
 from .markdown import table, with_part
 from .settings import sections
@@ -331,36 +326,18 @@ def _services() -> str:
     )
 
 
-def _stale() -> Iterator[Path]:
-    for path, text in _documents().items():
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
-            yield path
-
-
 def _documents() -> dict[Path, str]:
+    configured = configuration()
     return {
         DOCS / "metrics.md": metrics(),
-        DOCS / "configuration.md": configuration(),
+        DOCS / "configuration.md": configured,
         DOCS / "cli.md": cli(),
         _MOVING: moving(),
         _SEGMENT: segment(),
-        **man_pages.pages(configuration()),
+        **man_pages.pages(configured),
         **completion.scripts(),
     }
 
 
-def main(arguments: list[str]) -> int:
-    """Write the documents, or check them."""
-    if arguments == ["--check"]:
-        stale = list(_stale())
-        for path in stale:
-            print(f"{path.relative_to(DOCS.parent)} is not what the code says: run make docs", file=sys.stderr)
-        return 1 if stale else 0
-    for path, text in _documents().items():
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(_documents, __doc__))

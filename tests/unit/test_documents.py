@@ -18,7 +18,7 @@ from faults.scenarios import SCENARIOS
 from glasshub import cli
 from glasshub.compat import fedmsg_config
 from glasshub.compat.services import SERVICES
-from tools import command_line, documents
+from tools import command_line, derived, documents
 from tools.fedmsg_keys import KEYS, effect
 
 ROOT = Path(documents.__file__).parents[1]
@@ -213,6 +213,20 @@ def test_a_document_without_a_place_for_its_tables_is_left_alone(
 
     with pytest.raises(ValueError, match="unpack"):
         documents.moving()
+
+
+def test_a_derived_file_that_is_stale_is_named_or_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(derived, "ROOT", tmp_path)
+    (tmp_path / "good.md").write_text("good", encoding="utf-8")
+    files = {tmp_path / "good.md": "good", tmp_path / "new" / "page.md": "new"}
+
+    codes = [derived.main(lambda: files, None, arguments) for arguments in (["--check"], [], ["--check"])]
+
+    assert codes == [1, 0, 0]
+    assert (tmp_path / "new" / "page.md").read_text(encoding="utf-8") == "new"
+    assert capsys.readouterr() == ("wrote new/page.md\n", "new/page.md is not what the code says: run make docs\n")
 
 
 @each_document
