@@ -61,7 +61,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))} (there are: {', '.join(_NAMES)})")
     if options.write:
         try:
-            report.around_place(options.write)  # now, and not when everything has been measured
+            report.parts_of(options.write)  # now, and not when everything has been measured
         except BenchError as error:
             parser.error(str(error))
     return options

@@ -50,8 +50,8 @@ def as_markdown(results: Sequence[Result], circumstances: Mapping[str, str]) -> 
     return "\n".join([f"- {key}: {value}" for key, value in circumstances.items()] + list(_tables(results)))
 
 
-def around_place(path: Path) -> tuple[str, str]:
-    """What stands in a file before and after the place for the figures.
+def parts_of(path: Path) -> tuple[str, str, str]:
+    """What stands in a file before, in and after the place for the figures.
 
     Raises:
         BenchError: It has no such place, or cannot be read.
@@ -61,10 +61,10 @@ def around_place(path: Path) -> tuple[str, str]:
     except OSError as error:
         raise BenchError(f"cannot read {path}: {error.strerror}") from error
     before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    inside, end, after = rest.partition(END)
     if not (begin and end):
         raise BenchError(f"{path} has no place for the figures: it needs the lines {BEGIN} and {END}")
-    return before, after
+    return before, inside, after
 
 
 def write_into(path: Path, markdown: str) -> None:
@@ -73,8 +73,7 @@ def write_into(path: Path, markdown: str) -> None:
     Raises:
         BenchError: The file has no such place.
     """
-    before, after = around_place(path)
-    old = path.read_text(encoding="utf-8")[len(before) + len(BEGIN) : -len(after) - len(END)]
+    before, old, after = parts_of(path)
     new = _sections(markdown)
     kept = [text for name, text in _sections(old).items() if name not in new]
     text = "\n\n".join([new.pop(""), *kept, *new.values()])
