@@ -168,9 +168,9 @@ def resident_bytes(pid: int) -> int:
 
 
 @contextmanager
-def scratch() -> Iterator[Path]:
-    """A directory that is gone afterwards; in memory where that is possible, as /run is."""
-    parent = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+def scratch(*, on_disk: bool = False) -> Iterator[Path]:
+    """A directory that is gone afterwards; in memory where that is possible, as /run is, unless it is to be on disk."""
+    parent = "/dev/shm" if not on_disk and os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="glasshub-bench-", dir=parent) as directory:
         yield Path(directory)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -24,7 +23,7 @@ from glasshub_stats import Snapshot, StatsError
 from .contestants import Glasshub, run_once
 from .figures import Figure, Target, figure, percentile, ratio, take_turns
 from .letters import letters
-from .processes import Child, wait_for
+from .processes import Child, scratch, wait_for
 from .tallies import DIRECTORY, MESSAGES
 
 #: A message for one of these costs as much as one for all: it is stored once.
@@ -57,7 +56,7 @@ def run(*, quick: bool) -> Iterator[Figure]:
 def _accepted(size: int, seconds: float) -> float:
     """Messages a second that one thread appends, with nobody taking any."""
     batches = _batches(size)
-    with _scratch() as directory, Log(Path(directory, "spool"), consumers=_CONSUMERS) as log:
+    with scratch(on_disk=True) as directory, Log(directory / "spool", consumers=_CONSUMERS) as log:
         log.append(next(batches))
         accepted, began = 0, time.perf_counter()
         while time.perf_counter() - began < seconds:
@@ -85,9 +84,9 @@ def _hubs(*, quick: bool) -> Iterator[Figure]:
 
 
 def _large(queued: int) -> Iterator[Figure]:
-    with _scratch() as directory:
-        _fill(Path(directory, "spool"), _CONSUMERS, queued)
-        with Child("benchmarks.spool", directory=Path(directory)) as child:
+    with scratch(on_disk=True) as directory:
+        _fill(directory / "spool", _CONSUMERS, queued)
+        with Child("benchmarks.spool", directory=directory) as child:
             opened, first, delivered, resident = map(float, child.line().split())
     waiting = f"{queued:,} messages waiting"
     yield Figure(f"{waiting}: open the log", opened, "s", _STARTED)
@@ -99,15 +98,13 @@ def _large(queued: int) -> Iterator[Figure]:
 def _large_hub(queued: int) -> Iterator[Figure]:
     """A hub that finds so many messages."""
     names = [f"Noop{number}" for number in range(len(_CONSUMERS))]
-    with _scratch() as directory:
-        Path(directory, "spool").mkdir(mode=0o700)
-        _fill(Path(directory, "spool", "glasshub"), names, queued)
-        command = Glasshub(names, shape="processes", has_spool=True).command(
-            f"ipc://{directory}/nobody", Path(directory)
-        )
-        environment = {DIRECTORY: directory, MESSAGES: str(queued)}
+    with scratch(on_disk=True) as directory:
+        (directory / "spool").mkdir(mode=0o700)
+        _fill(directory / "spool" / "glasshub", names, queued)
+        command = Glasshub(names, shape="processes", has_spool=True).command(f"ipc://{directory}/nobody", directory)
+        environment = {DIRECTORY: str(directory), MESSAGES: str(queued)}
         began = time.monotonic()
-        with Child(*command, directory=Path(directory), environment=environment) as child:
+        with Child(*command, directory=directory, environment=environment) as child:
             segment = f"{directory}/glasshub.stats"
             started = wait_for(partial(_when, segment, child, _is_running), "a hub that runs") - began
             first = wait_for(partial(_when, segment, child, _has_processed), "a message processed") - began
@@ -140,10 +137,6 @@ def _fill(directory: Path, consumers: Sequence[str], queued: int) -> None:
     with Log(directory, consumers=consumers) as log:
         for batch in itertools.islice(_batches(200), queued // 200):
             log.append(batch)
-
-
-def _scratch() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="glasshub-bench-spool-")
 
 
 def _batches(size: int) -> Iterator[Sequence[tuple[Frame, tuple[int, ...]]]]:
