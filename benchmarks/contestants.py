@@ -109,9 +109,19 @@ class Run(NamedTuple):
     delays: Sequence[float]
 
 
-def run_once(contestant: Contestant, messages: int, rate: float = 0, *, warm_up: int = WARM_UP) -> Run:
-    """Start the contestant, publish messages, so many a second or as fast as possible, and wait until it has all."""
-    with scratch() as directory, Publisher(directory) as publisher:
+def run_once(
+    contestant: Contestant, messages: int, rate: float = 0, *, warm_up: int = WARM_UP, on_disk: bool = False
+) -> Run:
+    """Start the contestant, publish messages, so many a second or as fast as possible, and wait until it has all.
+
+    Args:
+        contestant: Who receives them.
+        messages: How many.
+        rate: How many a second; 0 for as fast as possible.
+        warm_up: How many that do not count come before.
+        on_disk: Whether the contestant's directory is on disk, and not in memory.
+    """
+    with scratch(on_disk=on_disk) as directory, Publisher(directory) as publisher:
         environment = {DIRECTORY: str(directory), MESSAGES: str(warm_up + messages)}
         command = contestant.command(publisher.endpoint, directory)
         with Child(*command, directory=directory, environment=environment) as child:

@@ -7,15 +7,19 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from benchmarks import spool
 from benchmarks.__main__ import main
+from benchmarks.contestants import Contestant, Run
 from benchmarks.figures import BenchError, Figure, Target, figure, percentile, ratio, take_turns
 from benchmarks.instrumentation import NullSlots
 from benchmarks.letters import letters, published_ns
+from benchmarks.processes import scratch
 from benchmarks.report import BEGIN, END, Result, as_json, as_markdown, header, line, write_into
 from glasshub.stats import ConsumerSlots, EnqueuerSlots, WorkerSlots
 
@@ -220,3 +224,24 @@ def test_quick_run_prints_figures_with_units_as_json() -> None:
 def _words(text: str) -> str:
     """A line of the table without its columns."""
     return " ".join(text.split())
+
+
+def test_what_is_to_be_on_disk_is_where_temporary_files_are() -> None:
+    with scratch(on_disk=True) as directory:
+        assert directory.parent == Path(tempfile.gettempdir())
+
+
+def test_hubs_with_and_without_a_spool_are_both_measured_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a file system in memory nothing waits for a disk, and the figures mean nothing."""
+    places = []
+
+    def run_once(contestant: Contestant, messages: int, rate: float, *, on_disk: bool = False) -> Run:
+        places.append(on_disk)
+        return Run(1.0, [0.0])
+
+    monkeypatch.setattr(spool, "run_once", run_once)
+
+    figures = list(spool._hubs(quick=True))
+
+    assert len(figures) == 10
+    assert places == [True] * 4
