@@ -10,14 +10,14 @@ import os
 from collections.abc import Iterator
 from functools import partial
 
+from glasshub.dispatch import PROCESSES
+
 from .contestants import Contestant, FedmsgHub, Glasshub, no_fedmsg_hub, run_once
 from .figures import Figure, Target, figure, ratio, take_turns
 
 _MESSAGES, _WARM_UP = 100, 5
 
 _NAMES = [f"Work{number}" for number in range(3)]
-
-_PROCESSES = "processes"
 
 #: On two processors.
 _TARGET = Target(1.7, is_floor=True)
@@ -27,7 +27,7 @@ def run(*, quick: bool) -> Iterator[Figure]:
     """Compare."""
     messages = _MESSAGES // 10 if quick else _MESSAGES
     found: dict[str, Contestant] = {
-        _PROCESSES: Glasshub(_NAMES, shape="processes", is_apart=True),
+        PROCESSES: Glasshub(_NAMES, shape=PROCESSES, is_apart=True),
         "threads": Glasshub(_NAMES),
     }
     if not no_fedmsg_hub():
@@ -39,7 +39,7 @@ def run(*, quick: bool) -> Iterator[Figure]:
         yield figure(name, turns, "messages/s")
     target = _TARGET if (os.cpu_count() or 1) > 1 else None
     for name in list(rates)[1:]:
-        yield ratio(f"{_PROCESSES} / {name}", rates[_PROCESSES], rates[name], target)
+        yield ratio(f"{PROCESSES} / {name}", rates[PROCESSES], rates[name], target)
 
 
 def _rate(contestant: Contestant, messages: int) -> float:

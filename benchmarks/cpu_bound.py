@@ -49,8 +49,8 @@ class Settings(NamedTuple):
 
 #: Of each that is measured, messages a second, the hub, and whether it is to lose nothing and to be in time.
 _MEASURED: dict[str, tuple[int, Settings, bool]] = {
-    "processes, 120/s": (120, Settings("processes"), True),
-    "processes, 2000/s": (2000, Settings("processes"), True),
+    "processes, 120/s": (120, Settings(PROCESSES), True),
+    "processes, 2000/s": (2000, Settings(PROCESSES), True),
     "threads, 500/s": (500, Settings("threads"), False),
     "threads, 500/s, defaults of CPython and libzmq": (500, Settings("threads", 0.005, 1000), False),
 }

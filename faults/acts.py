@@ -18,6 +18,7 @@ from pathlib import Path
 
 import glasshub_stats
 from benchmarks.processes import resident_bytes
+from glasshub.dispatch import PROCESSES
 from glasshub.spool import SpoolDirectory
 from glasshub_stats import StatsError
 from tests.disks import SmallDisk, cram
@@ -25,7 +26,7 @@ from tests.integration.hubs import wait_until
 
 from .injuries import Crowd, answers, cut, flip_bits, halted, without_descriptors
 from .messages import MALFORMED
-from .rig import PATIENCE, PROCESSES, BrokenPromiseError, Rig, expect
+from .rig import PATIENCE, BrokenPromiseError, Rig, expect
 
 #: Seconds between two looks at the segment: collectd looks every 10.
 _POLL = 0.25

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any
 
 from glasshub.config import ConfigBuilder
-from glasshub.dispatch import SHAPES
+from glasshub.dispatch import PROCESSES, SHAPES
 from glasshub.errors import ConfigError, SpoolDamagedError
 from glasshub.spool import View
 from glasshub.toml import as_toml
@@ -37,9 +37,6 @@ _FRESH = 2.0
 
 #: Exit code of a hub that leaves messages behind which are lost.
 _EXIT_LEFT = 4
-
-#: The shape in which consumers run in processes of their own.
-PROCESSES = "processes"
 
 #: Most messages that a worker process is given at once.
 _BATCH = 64

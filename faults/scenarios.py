@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from glasshub.dispatch import PROCESSES
+
 from . import acts
 from .acts import MOST_DEATHS, Act
 from .audit import Terms
 from .injuries import cut, flip_bits
 from .messages import UNREADABLE
-from .rig import PROCESSES, Setting
+from .rig import Setting
 
 INLINE, SHARED, THREADS = "inline", "shared", "threads"
 _ALL = (INLINE, SHARED, THREADS, PROCESSES)
