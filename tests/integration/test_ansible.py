@@ -233,8 +233,10 @@ def test_hubs_run_as_hardened_services_that_come_again_at_boot(host: Host) -> No
 
 
 def test_numbers_arrive_in_collectd_and_nrpe_answers(host: Host) -> None:
-    """What verify.yml looks at."""
+    """What verify.yml looks at; the configuration of glasshub.service, which the RPM has, is none of the role's."""
+    host.machine.write("/etc/glasshub/glasshub.toml", b"")
     verified = host.ansible.play(PROJECT / "verify.yml")
+    host.machine.run("rm", "/etc/glasshub/glasshub.toml")
 
     assert not verified.failed, verified.text
     answer = host.ask_nrpe("check_glasshub_backlog_fedmsg-hub")
