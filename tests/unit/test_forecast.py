@@ -75,6 +75,14 @@ class TestForecast:
         assert (every.peak_backlog, half.peak_backlog) == pytest.approx((500.0, 250.0))
         assert every.caught_up_after == half.caught_up_after == pytest.approx(10.0)
 
+    @pytest.mark.parametrize("shape", ["inline", "shared"])
+    def test_nobody_is_in_the_way_of_one_that_only_works_off_what_waits(self, shape: str) -> None:
+        """In the time that was measured it handled what had waited, and nothing came for it."""
+        (behind,) = forecast(basis(Measured("behind", 0.0, 50.0, waiting=100), shape=shape), rate=120.0, seconds=1.0)
+
+        assert (behind.arrival_rate, behind.service_rate) == (0.0, 50.0)
+        assert (behind.peak_backlog, behind.caught_up_after) == pytest.approx((100.0, 1.0))
+
     def test_consumers_that_only_compute_share_the_interpreter(self) -> None:
         """Each alone would handle 100 a second; together they handle 50 each."""
         both = basis(Measured("a", 1.0, 100.0), Measured("b", 1.0, 100.0), computing=1.0)

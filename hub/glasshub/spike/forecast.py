@@ -193,7 +193,8 @@ class _Flow:
         consumers = self._basis.consumers
         if self._basis.shape in SERIAL:
             cost = sum(consumer.share / consumer.service_rate for consumer in consumers)
-            return [consumer.share / cost for consumer in consumers]
+            # Where nothing comes for anybody, nobody is in the way of who works off what waits.
+            return [consumer.share / cost if cost else consumer.service_rate for consumer in consumers]
         factor = self._contention(arrivals)
         return [self._slowed(consumer, factor) for consumer in consumers]
 
