@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
 from ..looking import nothing_found, segment_paths
-from .numbers import above_zero
+from .numbers import above_zero, share
 from .terminal import is_colourful, to_stderr
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--shape", metavar="SHAPE", help="which of the shapes in FILE")
     parser.add_argument(
         "--computing",
-        type=_share,
+        type=share,
         metavar="SHARE",
         help="part of the consumers' time that is computing, 0 to 1 (default: measured, where the hub runs)",
     )
@@ -177,10 +177,3 @@ def _document(options: argparse.Namespace, basis: Basis, forecasts: list[Forecas
 def _finite(value: Any) -> Any:
     """JSON has no infinity: what never comes is null."""
     return None if isinstance(value, float) and math.isinf(value) else value
-
-
-def _share(text: str) -> float:
-    number = float(text)
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
-    return number

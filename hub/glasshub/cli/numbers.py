@@ -19,6 +19,11 @@ def not_below_zero(text: str) -> float:
     return _number(text, lambda number: number >= 0, "a number of 0 or more")
 
 
+def share(text: str) -> float:
+    """A part of a whole."""
+    return _number(text, lambda number: 0 <= number <= 1, "a number from 0 to 1")
+
+
 def seconds(text: str) -> float:
     """A time that is not none."""
     return _number(text, lambda number: number > 0, "a number of seconds above 0")

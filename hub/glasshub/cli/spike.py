@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -239,6 +238,7 @@ def _remarks(plan: Plan, effective: Effective) -> list[str]:
 
 
 def _speed(text: str) -> float:
-    with contextlib.suppress(ValueError):
+    try:
         return 0.0 if text == "max" else not_below_zero(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is neither a number of 0 or more nor max")
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number of 0 or more nor max") from None
