@@ -142,7 +142,7 @@ def _outcome_of(record: Record, consumer: ConsumerInterval) -> ConsumerOutcome:
     points, now = record.points[consumer.name], consumer.now
     return ConsumerOutcome(
         name=consumer.name,
-        published=record.wanted(consumer.name),
+        published=record.wanted(consumer),
         processed=consumer.processed,
         failed=consumer.failed,
         invalid=consumer.invalid,

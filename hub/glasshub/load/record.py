@@ -145,11 +145,11 @@ class Record:
                 self._moved = now
             self._counts[name].append(points[-1].published)
 
-    def wanted(self, name: str) -> int:
-        """How many messages the consumer should get of those published."""
+    def wanted(self, consumer: ConsumerInterval) -> int:
+        """How many messages the consumer should get of those published, by what has happened since the beginning."""
         if self._base is not None:
-            return self.whole.consumer(name).enqueued
-        return self.published.wanted_by(self._topics[name], strict=self._strict)
+            return consumer.enqueued
+        return self.published.wanted_by(self._topics[consumer.name], strict=self._strict)
 
     def peak(self, name: str) -> int:
         """Most messages that waited for the consumer at a time: what the hub saw, where that is not older than us."""
@@ -173,13 +173,12 @@ class Record:
         return None if done is None else done - end
 
     def _point(self, consumer: ConsumerInterval, now: float) -> Point:
-        name = consumer.name
-        published = self.wanted(name)
+        published = self.wanted(consumer)
         if self.has_queues:
             waiting, age = consumer.now.backlog, consumer.now.oldest_age
         else:
             waiting = max(published - consumer.dequeued, 0)
-            age = self._age(name, consumer.dequeued, now) if waiting else 0.0
+            age = self._age(consumer.name, consumer.dequeued, now) if waiting else 0.0
         return Point(now, published, consumer.dequeued, consumer.finished, waiting, age)
 
     def _age(self, name: str, taken: int, now: float) -> float:
