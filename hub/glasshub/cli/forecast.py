@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ConfigError
 from ..looking import nothing_found, segment_paths
 from .numbers import above_zero, share
-from .terminal import is_colourful, to_stderr
+from .terminal import complain, is_colourful
 
 if TYPE_CHECKING:
     from ..spike.forecast import Basis, Forecast
@@ -104,7 +104,7 @@ def _live(options: argparse.Namespace) -> Basis:
         computing = 1.0  # the worst case
     basis = of_interval(interval, computing, source=f"hub {newer.hub.name}, {span}")
     for name in idle_in(interval):
-        to_stderr(f"glasshub: {name} has handled nothing in this time: it is left out")
+        complain(f"{name} has handled nothing in this time: it is left out")
     return basis
 
 

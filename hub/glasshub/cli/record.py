@@ -15,6 +15,7 @@ from ..config import ConfigBuilder, ZmqSection
 from ..errors import ConfigError
 from ..routing import prefix_of
 from .numbers import above_zero, count
+from .terminal import to_stderr
 
 if TYPE_CHECKING:
     from ..spike.recorder import Tally
@@ -59,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     from ..spike.recorder import Recorder
 
     section = _bus(options)
-    _say(f"recording from {_listed(section.endpoints)}; Ctrl-C ends it")
+    to_stderr(f"glasshub: recording from {_listed(section.endpoints)}; Ctrl-C ends it")
     writer = RecordingWriter(sys.stdout, begun=time.time(), endpoints=section.endpoints)
     with Interrupt() as interrupt:
         tally = Recorder(ZmqSource(section), writer).run(
@@ -68,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
             seconds=options.seconds,
             has_to_end=lambda: interrupt.is_requested,
         )
-    _say(_summary(tally))
+    to_stderr(f"glasshub: {_summary(tally)}")
     return 0 if tally.messages or tally.connected else EXIT_NOTHING
 
 
@@ -115,7 +116,3 @@ def _summary(tally: Tally) -> str:
 def _listed(endpoints: tuple[str, ...], most: int = 3) -> str:
     more = len(endpoints) - most
     return ", ".join(endpoints[:most]) + (f" and {more} more" if more > 0 else "")
-
-
-def _say(text: str) -> None:
-    print(f"glasshub: {text}", file=sys.stderr, flush=True)

@@ -14,7 +14,7 @@ from ..looking import segment_paths
 from ..roster import Roster
 from .numbers import above_zero, not_below_zero
 from .options import Effective, add_options, effective_config
-from .terminal import EXIT_INTERRUPTED, is_colourful, to_stderr, to_stdout, view_of
+from .terminal import EXIT_INTERRUPTED, complain, is_colourful, to_stderr, to_stdout, view_of
 
 if TYPE_CHECKING:
     from ..spike.plan import Messages, Plan, Target
@@ -160,7 +160,7 @@ def _messages(options: argparse.Namespace) -> tuple[Messages | None, float]:
     path = Path(options.messages)
     found = summary(Recording(path, skips_damaged=options.skip_damaged))
     if found.damaged:
-        to_stderr(f"glasshub: {path}: {found.damaged:,} damaged lines are left out")
+        complain(f"{path}: {found.damaged:,} damaged lines are left out")
     return Messages(path, found.messages, options.skip_damaged), found.seconds
 
 

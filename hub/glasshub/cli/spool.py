@@ -10,12 +10,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 
 from ..errors import SpoolError
 from ..spool import ConsumerState, Log, Parked, SpoolDirectory, Stored, View, refuse_missing
+from .terminal import complain
 
 _STOPPED = " (the hub must be stopped)"
 
@@ -169,7 +169,7 @@ def _writing(directory: str) -> Iterator[Log]:
     refuse_missing(SpoolDirectory(directory).log)
     with Log(directory) as log:
         if log.recovery:
-            print(f"glasshub: {log.recovery}", file=sys.stderr)
+            complain(log.recovery)
         yield log
 
 
