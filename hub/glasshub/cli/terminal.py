@@ -6,19 +6,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..load.live import Plan, Show
+    from ..load.live import Plan, View
 
 #: As a shell reports Ctrl-C.
 EXIT_INTERRUPTED = 130
 
 
-def view_of(
-    plan: Plan, say: Callable[[str], None], is_for_machines: bool
-) -> Callable[[], AbstractContextManager[Show]]:
+def view_of(plan: Plan, say: Callable[[str], None], is_for_machines: bool) -> View:
     """What shows a run while it goes on: a table that moves, where somebody can see it."""
     from ..load import live
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from ..load.live import Show
 from ..load.outcome import Outcome, outcome_of
 from ..load.processes import Child, Interrupt, LoadError, TalkingChild
 from ..load.record import Record
@@ -59,7 +59,7 @@ class Run:
         self._record = Record(shape, {consumer.__name__: consumer.topics for consumer in CONSUMERS})
         directory.mkdir()
 
-    def run(self, show: Callable[[str, Record], None]) -> Outcome:
+    def run(self, show: Show) -> Outcome:
         """Run it; blocks until everybody has caught up and every process has ended.
 
         Args:

@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 
-from ..load.live import Show
+from ..load.live import View
 from ..load.outcome import Outcome
 from ..load.output import claimed
 from ..load.processes import Interrupt
@@ -22,9 +21,7 @@ from .svg import svg
 _AROUND = {"inline": 30, "shared": 30, "threads": 18, "processes": 18}
 
 
-def run_series(
-    plan: Plan, *, interrupt: Interrupt, view: Callable[[], AbstractContextManager[Show]], say: Callable[[str], None]
-) -> list[Outcome]:
+def run_series(plan: Plan, *, interrupt: Interrupt, view: View, say: Callable[[str], None]) -> list[Outcome]:
     """Run the demo; blocks until it is over, and leaves nothing but its output directory.
 
     Args:
@@ -60,14 +57,7 @@ def introduction(plan: Plan) -> str:
     )
 
 
-def _run(
-    plan: Plan,
-    shape: str,
-    interrupt: Interrupt,
-    *,
-    work: Work,
-    view: Callable[[], AbstractContextManager[Show]],
-) -> Outcome:
+def _run(plan: Plan, shape: str, interrupt: Interrupt, *, work: Work, view: View) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="glasshub-demo-") as private, view() as show:
         run = Run(plan, shape, work, interrupt=interrupt, directory=plan.output / shape, private=Path(private))
         return run.run(show)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from glasshub_stats import ConsumerInterval
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
+#: Shows what goes on: which phase it is, and what has been seen.
 Show = Callable[[str, Record], None]
+
+#: Makes what shows a run while it goes on.
+View = Callable[[], AbstractContextManager[Show]]
 
 
 class Plan(Protocol):

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import glasshub_stats
 from glasshub_stats import Snapshot, StatsError
 
 from .bus import Published
+from .live import Show
 from .processes import Child, Interrupt, LoadError, TalkingChild
 from .record import Record
 
@@ -93,7 +93,7 @@ class Watch:
         self._generation = snapshot.generation
         return snapshot
 
-    def until_caught_up(self, record: Record, show: Callable[[str, Record], None]) -> None:
+    def until_caught_up(self, record: Record, show: Show) -> None:
         """Look on until everybody has caught up and the bus has been quiet for a while, or until patience ends.
 
         Args:

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+from ..load.live import Show
 from ..load.outcome import Outcome, outcome_of
 from ..load.processes import Child, Interrupt, LoadError, TalkingChild
 from ..load.record import Record
@@ -17,8 +17,6 @@ from ..load.watch import START, Watch
 from .computing import ComputingMeter
 from .plan import Plan, Target
 from .private import HUB, Brief, private
-
-Show = Callable[[str, Record], None]
 
 #: Seconds that a private hub has to finish what was published last, and to stop.
 _STOP = 10.0

@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 
 from ..chart import DASHES, PALETTE, Band, Line, chart
-from ..load.live import Show
+from ..load.live import View
 from ..load.outcome import ConsumerOutcome, Outcome
 from ..load.output import claimed
 from ..load.processes import Interrupt
@@ -19,8 +18,6 @@ from .run import run_against, run_private
 
 #: Seconds that are looked on when everybody has caught up, so that a picture does not end with the last message.
 _QUIET_AFTER = 1.0
-
-View = Callable[[], AbstractContextManager[Show]]
 
 
 def run_series(plan: Plan, brief: Brief, shapes: Sequence[str], *, interrupt: Interrupt, view: View) -> list[Outcome]:
