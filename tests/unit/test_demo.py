@@ -17,13 +17,14 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
+from glasshub.chart import ticks
 from glasshub.cli import demo
 from glasshub.config import ConfigBuilder, HubSection
 from glasshub.demo import collectd, report
 from glasshub.demo.consumers import Badges, Datanommer, IrcBot, Notifications, TokenBucket
 from glasshub.demo.plan import CONSUMERS, Plan, Work, hub_toml
 from glasshub.demo.rules import RuleBook, category_of
-from glasshub.demo.svg import svg, ticks
+from glasshub.demo.svg import svg
 from glasshub.errors import ConfigError
 from glasshub.load import live, output, text
 from glasshub.load.bus import Published
@@ -442,7 +443,7 @@ class TestPicture:
 
     @pytest.mark.parametrize(("begin", "end"), [(-4, 47), (0, 3), (0, 1400), (0, 1)])
     def test_ticks_are_round_and_few(self, begin: float, end: float) -> None:
-        marks = ticks(begin, end)
+        marks = ticks(begin, end, 12)
 
         assert 2 <= len(marks) <= 13
         assert 0 in marks

@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from xml.sax.saxutils import escape
 
+from ..chart import ticks
 from ..load.outcome import ConsumerOutcome, Outcome
 from ..load.record import Point
 from .picture import SPIKE_COLOUR, colour_of, dashes, legend
@@ -46,13 +46,6 @@ def svg(outcomes: Sequence[Outcome], *, title: str, captions: Sequence[str]) -> 
     )
 
 
-def ticks(begin: float, end: float, most: int = 12) -> list[float]:
-    """Round numbers from `begin` to `end`, not more than `most` of them, 0 among them if it is in between."""
-    step = 10.0 ** math.floor(math.log10(max((end - begin) / most, 1e-9)))
-    step = next(step * factor for factor in (1, 2, 5, 10) if (end - begin) / (step * factor) < most)
-    return [number * step for number in range(math.ceil(begin / step), math.floor(end / step) + 1)]
-
-
 class _Panel:
     """One run: axes, the shaded spike, a curve for each consumer, the legend."""
 
@@ -89,7 +82,7 @@ class _Panel:
             y = self._y(messages)
             yield f'<path class="grid" d="M{_LEFT} {y:.1f}H{right}"/>'
             yield _text(_LEFT - 8, y + 4, f"{messages:,.0f}", anchor="end")
-        for seconds in ticks(self._begin, self._end):
+        for seconds in ticks(self._begin, self._end, 12):
             x = self._x(seconds)
             yield f'<path class="grid" d="M{x:.1f} {self._top:.1f}V{bottom:.1f}"/>'
             yield _text(x, bottom + 17, f"{seconds:g}", anchor="middle")
