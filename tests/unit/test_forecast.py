@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 import time
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
@@ -197,6 +200,18 @@ class TestComputingMeter:
             snapshot = read(str(writer.path))
 
         assert math.isnan(ComputingMeter(None).share(snapshot))
+
+    def test_it_does_not_know_what_a_worker_process_had_computed_that_has_ended_meanwhile(self, tmp_path: Path) -> None:
+        computing = "import sys, time\nwhile time.process_time() < 0.1: pass\nprint(flush=True)\nsys.stdin.read()"
+        with live_segment(tmp_path / "h.stats", [ConsumerRow("mailer", 1, True)], shape="processes") as writer:
+            with subprocess.Popen([sys.executable, "-c", computing], stdin=PIPE, stdout=PIPE) as process:
+                assert process.stdout is not None
+                process.stdout.readline()
+                meter = ComputingMeter(read(str(writer.path)))
+            work(writer, 0, enqueued=1, processed=1, took_ns=600 * MS)
+            share = meter.share(read(str(writer.path)))
+
+        assert math.isnan(share)
 
 
 class TestCommand:

@@ -27,7 +27,10 @@ class ComputingMeter:
     def share(self, now: Snapshot) -> float:
         """The part that was computing, 0 to 1; NaN where nobody can tell, or nothing was done."""
         busy = sum(consumer.processing.total for consumer in now.since(self._before).consumers)
-        return min((_of_hub(now) - self._cpu_seconds) / busy, 1.0) if busy else math.nan
+        computed = _of_hub(now) - self._cpu_seconds
+        if not busy or computed < 0:  # what processes had computed that have ended meanwhile is not in it any more
+            return math.nan
+        return min(computed / busy, 1.0)
 
 
 def _of_hub(snapshot: Snapshot) -> float:
