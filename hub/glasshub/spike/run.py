@@ -24,13 +24,14 @@ _STOP = 10.0
 #: When nobody has anything to do for so many seconds after the load, what is left will not come any more.
 _STANDSTILL = 5.0
 
+#: Seconds that are looked on when everybody has caught up, so that a picture does not end with the last message.
+_QUIET_AFTER = 1.0
+
 #: Seconds that a running hub has to subscribe, and to receive the first message.
 _ANSWER = 5.0
 
 
-def run_private(
-    plan: Plan, brief: Brief, shape: str, *, directory: Path, interrupt: Interrupt, show: Show, quiet_after: float
-) -> Outcome:
+def run_private(plan: Plan, brief: Brief, shape: str, *, directory: Path, interrupt: Interrupt, show: Show) -> Outcome:
     """Put the load on a hub that is started for it, and stopped after it.
 
     Args:
@@ -40,7 +41,6 @@ def run_private(
         directory: Keeps the logs.
         interrupt: Looked at wherever the run waits.
         show: Called some ten times a second with what is going on.
-        quiet_after: Seconds to look on when everybody has caught up.
 
     Raises:
         LoadError: Something does not work, or somebody has interrupted.
@@ -55,7 +55,7 @@ def run_private(
         stack.enter_context(hub)
         hub.tell(what.as_line())
         topics = hub.expect("ready", START, interrupt)["topics"]
-        watch = _watch(plan, bus, own / f"{HUB}.stats", interrupt, hub=hub, quiet=quiet_after)
+        watch = _watch(plan, bus, own / f"{HUB}.stats", interrupt, hub=hub, quiet=_QUIET_AFTER)
         watch.await_hub(hub)
         record = Record(shape, topics, strict=what.config.zmq.strict)
         bus.tell("topics " + json.dumps([topic for listed in topics.values() for topic in listed]))

@@ -16,9 +16,6 @@ from .plan import Plan
 from .private import Brief
 from .run import run_against, run_private
 
-#: Seconds that are looked on when everybody has caught up, so that a picture does not end with the last message.
-_QUIET_AFTER = 1.0
-
 
 def run_series(plan: Plan, brief: Brief, shapes: Sequence[str], *, interrupt: Interrupt, view: View) -> list[Outcome]:
     """Run the spike; blocks until it is over, and leaves nothing but its output directory.
@@ -47,9 +44,7 @@ def _run(plan: Plan, brief: Brief, shape: str, interrupt: Interrupt, view: View)
     with view() as show:
         if plan.target is not None:
             return run_against(plan, plan.target, directory=directory, interrupt=interrupt, show=show)
-        return run_private(
-            plan, brief, shape, directory=directory, interrupt=interrupt, show=show, quiet_after=_QUIET_AFTER
-        )
+        return run_private(plan, brief, shape, directory=directory, interrupt=interrupt, show=show)
 
 
 def _draw(plan: Plan, outcomes: Sequence[Outcome]) -> None:
