@@ -77,7 +77,7 @@ class Run:
             stack.enter_context(bus)
             hub = self._start_hub(bus, sinks)
             stack.enter_context(hub)
-            watch = self._watch(hub, bus)
+            watch = self._watch(bus)
             watch.await_hub(hub)
             collectd = self._start_collectd(stack)
             bus.tell("go")
@@ -90,12 +90,11 @@ class Run:
         outcome = replace(outcome_of(self._record), collectd=collectd is not None, remarks=self._remarks)
         return self._drawn(outcome, collectd) if collectd else outcome
 
-    def _watch(self, hub: Child, bus: TalkingChild) -> Watch:
+    def _watch(self, bus: TalkingChild) -> Watch:
         return Watch(
             bus,
             self._segment,
             interrupt=self._interrupt,
-            hub=hub,
             kind=self._plan.kind,
             quiet=self._plan.quiet,
             patience=self._plan.patience,

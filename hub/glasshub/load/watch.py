@@ -30,7 +30,6 @@ class Watch:
         segment: Path,
         *,
         interrupt: Interrupt,
-        hub: Child | None = None,
         kind: str,
         quiet: float,
         patience: float,
@@ -42,7 +41,6 @@ class Watch:
             bus: Publishes the load.
             segment: The hub's.
             interrupt: Looked at wherever the run waits.
-            hub: The hub, where it is ours.
             kind: What the load is called.
             quiet: Seconds to go on when everybody has caught up.
             patience: Seconds after the load that the consumers are given to catch up.
@@ -52,7 +50,7 @@ class Watch:
         self._bus = bus
         self._segment = segment
         self._interrupt = interrupt
-        self._hub = hub
+        self._hub: Child | None = None
         self._kind = kind
         self._quiet = quiet
         self._patience = patience
@@ -60,11 +58,12 @@ class Watch:
         self._generation: int | None = None
 
     def await_hub(self, hub: Child) -> None:
-        """Wait until a hub of ours is up with all of its consumers, and has subscribed.
+        """Wait until a hub of ours is up with all of its consumers, and has subscribed; from then on it has to run.
 
         Raises:
             LoadError: It is not.
         """
+        self._hub = hub
 
         def is_decided() -> bool:
             return not hub.is_running or (self._segment.exists() and self.read().hub.connected > 0)

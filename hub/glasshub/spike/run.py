@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..load.live import Show
 from ..load.outcome import Outcome, outcome_of
-from ..load.processes import Child, Interrupt, LoadError, TalkingChild
+from ..load.processes import Interrupt, LoadError, TalkingChild
 from ..load.record import Record
 from ..load.watch import START, Watch
 from .computing import ComputingMeter
@@ -55,7 +55,7 @@ def run_private(plan: Plan, brief: Brief, shape: str, *, directory: Path, interr
         stack.enter_context(hub)
         hub.tell(what.as_line())
         topics = hub.expect("ready", START, interrupt)["topics"]
-        watch = _watch(plan, bus, own / f"{HUB}.stats", interrupt, hub=hub, quiet=_QUIET_AFTER)
+        watch = _watch(plan, bus, own / f"{HUB}.stats", interrupt, quiet=_QUIET_AFTER)
         watch.await_hub(hub)
         record = Record(shape, topics, strict=what.config.zmq.strict)
         bus.tell("topics " + json.dumps([topic for listed in topics.values() for topic in listed]))
@@ -86,7 +86,7 @@ def run_against(plan: Plan, target: Target, *, directory: Path, interrupt: Inter
     with ExitStack() as stack:
         bus = _bus(plan, [f"--to={target.endpoint}", f"--patience={_ANSWER}"], directory)
         stack.enter_context(bus)
-        watch = _watch(plan, bus, target.segment, interrupt, hub=None, quiet=0.0)
+        watch = _watch(plan, bus, target.segment, interrupt, quiet=0.0)
         before = watch.read()
         if before.status() != "running":
             raise LoadError(f"hub {target.hub} is {before.status()}: name one that runs with --name")
@@ -109,14 +109,11 @@ def _bus(plan: Plan, more: list[str], directory: Path) -> TalkingChild:
     return TalkingChild("the bus", "glasshub.load.bus", [*plan.bus_arguments, *more], directory / "bus.log")
 
 
-def _watch(
-    plan: Plan, bus: TalkingChild, segment: Path, interrupt: Interrupt, *, hub: Child | None, quiet: float
-) -> Watch:
+def _watch(plan: Plan, bus: TalkingChild, segment: Path, interrupt: Interrupt, *, quiet: float) -> Watch:
     return Watch(
         bus,
         segment,
         interrupt=interrupt,
-        hub=hub,
         kind=plan.kind,
         quiet=quiet,
         patience=plan.patience,
