@@ -190,7 +190,7 @@ Each worker process says in the stats nothing of its own: consumers have their r
 | 141 | whoever read the output has gone |
 
 `glasshub demo` and `glasshub spike` end with 1 also when a message is not accounted for, and with 130 when they were
-interrupted.
+interrupted, as `glasshub forecast` does.
 
 ## Signals
 

@@ -254,6 +254,19 @@ class TestCommand:
         assert code == 2
         assert "no consumer has handled anything of the bus in this time" in capsys.readouterr().err
 
+    def test_one_who_does_not_want_to_wait_any_longer_gets_no_traceback(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def interrupted(seconds: float) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(time, "sleep", interrupted)
+        with live_segment(tmp_path / "h.stats", [ConsumerRow("mailer", 1, True)]):
+            code = main(["forecast", "--stats-dir", str(tmp_path), "--over=30"])
+
+        assert code == 130
+        assert capsys.readouterr() == ("", "")
+
     @pytest.mark.parametrize(
         ("arguments", "complaint"),
         [

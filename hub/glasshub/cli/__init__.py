@@ -13,6 +13,7 @@ from importlib import import_module
 from .. import __version__
 from ..errors import ConfigError, HubError
 from . import check
+from .terminal import EXIT_INTERRUPTED
 
 #: Exit codes, documented in docs/configuration.md.
 EXIT_ERROR = 1
@@ -70,6 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read along has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_UNREAD
+    except KeyboardInterrupt:  # where a command has nothing to clean up, and does not look out for it
+        return EXIT_INTERRUPTED
     except ConfigError as error:
         print(f"glasshub: {error}", file=sys.stderr)
         return EXIT_USAGE
