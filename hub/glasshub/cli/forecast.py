@@ -118,8 +118,7 @@ def _segment(options: argparse.Namespace) -> Path:
 
 
 def _lines(options: argparse.Namespace, basis: Basis, forecasts: list[Forecast]) -> list[str]:
-    from ..load.tables import ruled
-    from ..load.text import Paint, duration, rate
+    from ..load.text import Paint, duration, rate, ruled
     from ..spike.forecast import EXPLANATION
 
     paint = Paint(is_colourful())

@@ -10,8 +10,8 @@ from typing import Any
 
 from ..load.outcome import ConsumerOutcome, Outcome
 from ..load.shapes import SHAPES
-from ..load.tables import books, consumer_as_json, percentiles_as_text, rounded, ruled
-from ..load.text import Paint, duration
+from ..load.tables import books, consumer_as_json, percentiles_as_text, rounded
+from ..load.text import Paint, duration, ruled
 from .plan import Plan
 
 _QUESTIONS = (

@@ -9,21 +9,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .outcome import ConsumerOutcome, Times
-from .text import NOTHING, Paint, aligned, duration
+from .text import NOTHING, Paint, duration, ruled
 
-_INDENT = "  "
 _BOOKS = ("consumer", "published", "= processed", "+ failed", "+ invalid", "+ dropped", "+ left")
 _ASIDE = "+ other"
-
-
-def ruled(rows: Sequence[Sequence[str]], headers: int, paint: Paint) -> Iterator[str]:
-    """A table, indented, with a rule under the headers."""
-    formatted = list(aligned(rows))
-    for line in formatted[:headers]:
-        yield _INDENT + paint(line, "dim")
-    yield _INDENT + paint("─" * max(map(len, formatted)), "dim")
-    for line in formatted[headers:]:
-        yield _INDENT + line
 
 
 def books(consumers: Sequence[ConsumerOutcome], paint: Paint) -> Iterator[str]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 NOTHING = "-"
 
+_INDENT = "  "
+
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 
 _CODES = {"bold": "1", "dim": "2", "good": "32", "bad": "1;31", "": ""}
@@ -59,9 +61,19 @@ def bar(share: float, width: int) -> str:
     return "█" * filled + "░" * (width - filled)
 
 
-def aligned(rows: Sequence[Sequence[str]], *, gap: int = 2) -> Iterator[str]:
+def ruled(rows: Sequence[Sequence[str]], headers: int, paint: Paint) -> Iterator[str]:
+    """A table, indented, with a rule under the headers."""
+    formatted = list(_aligned(rows))
+    for line in formatted[:headers]:
+        yield _INDENT + paint(line, "dim")
+    yield _INDENT + paint("─" * max(map(len, formatted)), "dim")
+    for line in formatted[headers:]:
+        yield _INDENT + line
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Rows as lines, the first column to the left and the others to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:])]
-        yield (" " * gap).join([row[0].ljust(widths[0]), *cells])
+        yield "  ".join([row[0].ljust(widths[0]), *cells])

@@ -12,8 +12,8 @@ from typing import Any
 from ..load.outcome import ConsumerOutcome, Outcome
 from ..load.schedule import REPLAY
 from ..load.shapes import SHAPES
-from ..load.tables import books, consumer_as_json, percentiles_as_text, rounded, ruled, times_as_json
-from ..load.text import NOTHING, Paint, rate
+from ..load.tables import books, consumer_as_json, percentiles_as_text, rounded, times_as_json
+from ..load.text import NOTHING, Paint, rate, ruled
 from .plan import Plan
 
 _SHOWN = ("p50", "p95", "p99")
