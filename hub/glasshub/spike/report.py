@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import math
 import platform
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,7 +12,7 @@ from ..load.outcome import ConsumerOutcome, Outcome
 from ..load.schedule import REPLAY
 from ..load.shapes import SHAPES
 from ..load.tables import books, consumer_as_json, percentiles_as_text, rounded, times_as_json
-from ..load.text import NOTHING, Paint, rate, ruled
+from ..load.text import Paint, rate, ruled
 from .plan import Plan
 
 _SHOWN = ("p50", "p95", "p99")
@@ -94,7 +93,7 @@ def _answer(consumer: ConsumerOutcome) -> tuple[str, ...]:
         f"{consumer.published:,}",
         f"{consumer.peak_backlog:,}",
         "never" if consumer.caught_up_after is None else f"{consumer.caught_up_after:.1f} s",
-        rate(consumer.service_rate) if not math.isnan(consumer.service_rate) else NOTHING,
+        rate(consumer.service_rate),
         *percentiles_as_text(consumer.wait, _SHOWN),
         *percentiles_as_text(consumer.processing, _SHOWN),
     )
