@@ -7,7 +7,7 @@ import argparse
 import json
 import math
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,8 +73,6 @@ def _refuse_contradictions(options: argparse.Namespace) -> None:
 
 
 def _basis(options: argparse.Namespace) -> Basis:
-    from dataclasses import replace
-
     from ..spike.basis import of_spike
 
     if options.spike is None:

@@ -116,20 +116,21 @@ def forecast(basis: Basis, *, rate: float, seconds: float) -> list[Forecast]:
         seconds: How long.
     """
     flow = _Flow(basis)
-    during = flow.run([(rate + basis.bus_rate) * c.share for c in basis.consumers], seconds)
-    peaks, rates = list(flow.waiting), list(during)
-    done = flow.run_out([basis.bus_rate * c.share for c in basis.consumers], peaks)
+    arrivals = [(rate + basis.bus_rate) * c.share for c in basis.consumers]
+    rates = flow.run(arrivals, seconds)
+    peaks = flow.waiting
+    ends = flow.run_out([basis.bus_rate * c.share for c in basis.consumers], peaks)
     return [
         Forecast(
             name=consumer.name,
-            arrival_rate=(rate + basis.bus_rate) * consumer.share,
-            service_rate=rates[index],
-            peak_backlog=max(peaks[index], consumer.waiting),
-            caught_up_after=done[index][0],
-            no_backlog_after=done[index][1],
-            worst_wait=max(done[index][0], consumer.waiting / rates[index] if rates[index] else 0.0),
+            arrival_rate=arrival,
+            service_rate=handled,
+            peak_backlog=max(peak, consumer.waiting),
+            caught_up_after=done,
+            no_backlog_after=empty,
+            worst_wait=max(done, consumer.waiting / handled if handled else 0.0),
         )
-        for index, consumer in enumerate(basis.consumers)
+        for consumer, arrival, handled, peak, (done, empty) in zip(basis.consumers, arrivals, rates, peaks, ends)
     ]
 
 
