@@ -43,7 +43,9 @@ def _add_load(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--load", choices=KINDS, default=SPIKE, help=f"default: {SPIKE}; {REPLAY} takes --messages")
     group.add_argument("--rate", type=above_zero, default=120.0, metavar="N", help="messages a second (default: 120)")
     group.add_argument("--seconds", type=above_zero, default=20.0, metavar="N", help="how long (default: 20)")
-    group.add_argument("--quiet", type=not_below_zero, metavar="N", help="seconds before the load (default: 2)")
+    group.add_argument(
+        "--quiet", type=not_below_zero, default=2.0, metavar="N", help="seconds before the load (default: 2)"
+    )
     group.add_argument(
         "--quiet-rate",
         type=not_below_zero,
@@ -85,8 +87,7 @@ def run(options: argparse.Namespace) -> int:
     shapes = _asked_shapes(options)
     effective = effective_config(options)
     plan = _plan(options, effective)
-    producers = effective.producers or []
-    brief = Brief(effective.config, effective.fedmsg, effective.consumers, producers)
+    brief = Brief(effective.config, effective.fedmsg, effective.consumers, effective.producers or [])
     say = to_stderr if options.json else to_stdout
     if plan.target is None:
         shapes = shapes or [effective.config.hub.shape]
@@ -137,9 +138,8 @@ def _plan(options: argparse.Namespace, effective: Effective) -> Plan:
         quiet_rate = QUIET_RATE if options.load == SPIKE else 0.0
     elif options.load in (CONSTANT, REPLAY):
         raise ConfigError(f"a load of kind {options.load} has no quiet around it: leave it out", origin="--quiet-rate")
-    quiet = 2.0 if options.quiet is None else options.quiet
     return Plan(
-        Schedule(options.load, options.rate, seconds, quiet, quiet_rate),
+        Schedule(options.load, options.rate, seconds, options.quiet, quiet_rate),
         Path(options.output),
         messages=messages,
         speed=options.speed,
