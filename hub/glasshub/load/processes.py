@@ -117,7 +117,7 @@ class Child:
                     stdin=pipe or subprocess.DEVNULL,
                     stdout=pipe or file,
                     stderr=file,
-                    env=environment(),
+                    env=_environment(),
                     cwd=directory,
                     start_new_session=True,
                 )
@@ -131,11 +131,6 @@ class Child:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop(2.0, signals=2)
-
-    @property
-    def pid(self) -> int:
-        """Its process."""
-        return self._process.pid
 
     @property
     def is_running(self) -> bool:
@@ -230,7 +225,7 @@ class TalkingChild(Child):
             self._said[said.pop("event")] = said
 
 
-def environment() -> dict[str, str]:
+def _environment() -> dict[str, str]:
     """The environment for a process that runs a module of ours."""
     path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
     return {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
