@@ -129,7 +129,7 @@ class ConsumerInterval(object):
 
 
 def catch_up(backlog, net_rate):
-    # type: (int, float) -> float
+    # type: (float, float) -> float
     """Seconds until the backlog is gone if things go on so.
 
     Args:

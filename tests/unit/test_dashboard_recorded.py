@@ -106,6 +106,28 @@ def test_present_and_past_are_read(archive: Archive, tmp_path: Path) -> None:
     assert [rate for rate in badges.series.processed if not math.isnan(rate)][50] == pytest.approx(3.5)
 
 
+def test_consumer_that_has_ceased_to_catch_up_is_not_told_when_it_would_have(archive: Archive, tmp_path: Path) -> None:
+    """collectd has no catch-up time while a backlog grows, and the last one that it had is no news."""
+    archive.write_hub()
+    archive.write_consumer("fedmsg-hub.Badges", backlog=lambda ago: 500, oldest=300)
+    archive.write("fedmsg-hub.Badges", "duration-catch-up", lambda ago: math.nan if ago < 600 else 60.0)
+
+    (hub,) = shown(archive, tmp_path).hubs
+
+    assert math.isnan(hub.consumers[0].catch_up)
+
+
+def test_consumer_that_catches_up_is_told_when_it_will_have(archive: Archive, tmp_path: Path) -> None:
+    archive.write_hub()
+    archive.write_consumer("fedmsg-hub.Badges", backlog=lambda ago: 500, oldest=300)
+    archive.write("fedmsg-hub.Badges", "operations-processed", 9.5)
+
+    (hub,) = shown(archive, tmp_path).hubs
+
+    assert hub.consumers[0].state.word == "catching up"
+    assert hub.consumers[0].catch_up == pytest.approx(100)
+
+
 def test_hub_that_is_not_up_is_down(archive: Archive, tmp_path: Path) -> None:
     archive.write_hub(up=0)
 

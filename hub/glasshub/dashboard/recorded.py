@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glasshub_stats import schema
+from glasshub_stats.interval import catch_up
 from glasshub_stats.table import duration, rate
 
 from .. import rrds
@@ -28,7 +29,7 @@ _PROCESSED = tuple(f"operations-{name}" for name in schema.FINISHED)
 _FAILED = "operations-failed"
 _PRESENT_VALUES = (
     *(_BACKLOG, *_RECEIVED, *_PROCESSED),
-    *("duration-oldest", "duration-catch-up", "duration-blocking", "gauge-stuck", "gauge-initialized"),
+    *("duration-oldest", "duration-blocking", "gauge-stuck", "gauge-initialized"),
 )
 
 
@@ -121,15 +122,17 @@ class RecordedHubs:
         now = {value: _last(present, files.get(value))[1] for value in _PRESENT_VALUES}
         series = _series(files, peaks, rates)
         received, processed = _sum([now[value] for value in _RECEIVED]), _sum([now[value] for value in _PROCESSED])
+        net_rate = processed - received
         is_live = hub_state.level is Level.WELL
         return ConsumerView(
             name=name,
-            state=self._state(now, processed - received) if is_live else State(Level.UNKNOWN, "last known"),
+            state=self._state(now, net_rate) if is_live else State(Level.UNKNOWN, "last known"),
             backlog=now[_BACKLOG],
             received=received if is_live else math.nan,
             processed=processed if is_live else math.nan,
             oldest=now["duration-oldest"],
-            catch_up=now["duration-catch-up"] if is_live else math.nan,
+            # Not collectd's own, which has none while the backlog grows: the last one known is of before.
+            catch_up=catch_up(now[_BACKLOG], net_rate) if is_live else math.nan,
             failed=_sum(rates.column(files.get(_FAILED))) * rates.step,
             behind_since=_waiting_since(series),
             series=series,
