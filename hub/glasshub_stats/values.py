@@ -172,10 +172,16 @@ def putval(value, host, interval, time=None):
         time: Unix time; collectd takes its own clock when it is None.
     """
     host = re.sub(r"[\x00-\x20/\x7f]", "_", host)
-    source, kind = _joined(value.plugin, value.plugin_instance), _joined(value.type, value.type_instance)
-    quoted = "/".join([host, source, kind]).replace("\\", "\\\\").replace('"', '\\"')
+    quoted = identifier(value, host).replace("\\", "\\\\").replace('"', '\\"')
     when = "N" if time is None else "%.3f" % time
     return 'PUTVAL "%s" interval=%s %s:%s' % (quoted, _written(interval), when, _written(value.value))
+
+
+def identifier(value, host):
+    # type: (Value, str) -> str
+    """What collectd calls a value: HOST/PLUGIN-INSTANCE/TYPE-INSTANCE; its rrdtool plugin calls files so."""
+    source, kind = _joined(value.plugin, value.plugin_instance), _joined(value.type, value.type_instance)
+    return "/".join([host, source, kind])
 
 
 def _of_hub(interval, instance):

@@ -160,13 +160,8 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 def _take(hubs: dict[str, _Hub], look: Mapping[str, Any]) -> None:
     told = values.of_interval(cast(Interval, _Interval(look)))
-    known = {_file(value): float(value.value) for value in told}
+    known = {f"{values.identifier(value, HOST)}.rrd": float(value.value) for value in told}
     hubs.setdefault(look["hub"]["name"], _Hub()).take(int(look["time"]), known)
-
-
-def _file(value: values.Value) -> str:
-    kind = f"{value.type}-{value.type_instance}" if value.type_instance else value.type
-    return f"{HOST}/{value.plugin}-{value.plugin_instance}/{kind}.rrd"
 
 
 def _make(hub: _Hub, directory: Path) -> None:
