@@ -169,11 +169,19 @@ def rrdtool() -> str:
     return program
 
 
-def run(arguments: Sequence[str], *, environment: Mapping[str, str] | None = None) -> str:
+def run(
+    arguments: Sequence[str],
+    *,
+    text: str | None = None,
+    directory: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> str:
     """Have rrdtool do something, in a locale whose numbers have dots.
 
     Args:
         arguments: Without the program's name.
+        text: What it is given to read; nothing by default.
+        directory: Where it runs; by default where we do.
         environment: Variables to set besides.
 
     Returns:
@@ -182,32 +190,6 @@ def run(arguments: Sequence[str], *, environment: Mapping[str, str] | None = Non
     Raises:
         RrdError: It is not there, or cannot, and says why.
     """
-    return _run(arguments, environment=environment)
-
-
-def feed(commands: Iterable[str], directory: Path) -> None:
-    """Have one rrdtool do many things, for which `run` would start as many.
-
-    Args:
-        commands: A line each, as rrdtool reads them: words with spaces between them.
-        directory: To which paths in them are relative.
-
-    Raises:
-        RrdError: As in `run`.
-    """
-    said = _run(["-"], text="".join(f"{command}\n" for command in commands), directory=directory)
-    errors = [line for line in said.splitlines() if line.startswith("ERROR")]
-    if errors:
-        raise RrdError(f"rrdtool failed: {errors[0].removeprefix('ERROR: ')}")
-
-
-def _run(
-    arguments: Sequence[str],
-    *,
-    text: str | None = None,
-    directory: Path | None = None,
-    environment: Mapping[str, str] | None = None,
-) -> str:
     try:
         done = subprocess.run(
             [rrdtool(), *arguments],
@@ -226,6 +208,22 @@ def _run(
     if done.returncode:
         raise RrdError(f"rrdtool {arguments[0]} failed: {done.stderr.strip().removeprefix('ERROR: ')}")
     return done.stdout
+
+
+def feed(commands: Iterable[str], directory: Path) -> None:
+    """Have one rrdtool do many things, for which `run` would start as many.
+
+    Args:
+        commands: A line each, as rrdtool reads them: words with spaces between them.
+        directory: To which paths in them are relative.
+
+    Raises:
+        RrdError: As in `run`.
+    """
+    said = run(["-"], text="".join(f"{command}\n" for command in commands), directory=directory)
+    errors = [line for line in said.splitlines() if line.startswith("ERROR")]
+    if errors:
+        raise RrdError(f"rrdtool failed: {errors[0].removeprefix('ERROR: ')}")
 
 
 def flush(unixsock: Path, paths: Iterable[Path], *, data_dir: Path) -> None:
