@@ -153,8 +153,13 @@ def table(
 
 def definition(name: str, path: Path, consolidation: str) -> str:
     """A DEF of rrdtool. Colons separate its parts; a backslash means itself, unless a colon follows."""
-    escaped = str(path).replace(":", "\\:")
-    return f"DEF:{name}={escaped}:{data_source(path)}:{consolidation}"
+    place = str(path).replace(":", "\\:")
+    return f"DEF:{name}={place}:{data_source(path)}:{consolidation}"
+
+
+def escaped(text: str) -> str:
+    """A text in a picture as rrdtool takes it, which ends with a colon there, and has a meaning for backslashes."""
+    return text.replace("\\", "\\\\").replace(":", "\\:")
 
 
 def rrdtool() -> str:

@@ -111,15 +111,11 @@ def _spike(any_name: str, begin: int, seconds: float) -> Sequence[str]:
     end = begin + round(seconds)
     return [
         f"CDEF:spike={any_name},POP,TIME,{begin},GT,TIME,{end},LE,*,INF,UNKN,IF",
-        f"AREA:spike{SPIKE_COLOUR}:{_escaped(f'the spike, {seconds:.0f} s')}\\l",
+        f"AREA:spike{SPIKE_COLOUR}:{rrds.escaped(f'the spike, {seconds:.0f} s')}\\l",
     ]
 
 
 def _curve(name: str, consumer: ConsumerOutcome, dash: str) -> Sequence[str]:
     colour = colour_of(consumer.name)
-    text = _escaped(f"{consumer.name:<14} {legend(consumer)}")
+    text = rrds.escaped(f"{consumer.name:<14} {legend(consumer)}")
     return [f"AREA:{name}{colour}18", f"LINE2:{name}{colour}:{text}\\l{dash and f':dashes={dash}'}"]
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace(":", "\\:")

@@ -34,7 +34,6 @@ _COLUMN = 10
 _BOX = 2
 _COLUMNS = ("last", "highest", "average")
 
-
 #: A picture of less seconds tells them of its begin and end.
 _SHORT = 3600.0
 
@@ -91,7 +90,7 @@ def draw(drawn: Sequence[Panel], path: Path, frame: Frame) -> None:
     with tempfile.TemporaryDirectory(prefix="glasshub-") as directory:
         parts = [Path(directory, f"{number}{path.suffix}") for number in range(len(drawn))]
         for panel, table, part in zip(drawn, tables, parts):
-            end = [f"COMMENT:{_escaped(frame.spoken)}\\r"] if part is parts[-1] else []
+            end = [f"COMMENT:{rrds.escaped(frame.spoken)}\\r"] if part is parts[-1] else []
             rrds.run(["graph", str(part), *_arguments(panel, table, frame, path.suffix), *end])
         _write(path, _stacked(parts, path.suffix))
 
@@ -160,7 +159,7 @@ def _legend(panel: Panel, table: Sequence[_Figures], width: int) -> Iterator[str
             f"{_known(panel, figure):>{_COLUMN}}" for figure in (figures.last, figures.highest, figures.average)
         )
         dash = f":dashes={curve.dash}" if curve.dash else ""
-        yield f"LINE{curve.width}:c{number}{curve.colour}:{_escaped(label.ljust(longest) + columns)}\\l{dash}"
+        yield f"LINE{curve.width}:c{number}{curve.colour}:{rrds.escaped(label.ljust(longest) + columns)}\\l{dash}"
 
 
 def _known(panel: Panel, figure: float) -> str:
@@ -173,11 +172,6 @@ def _short(label: str, length: int) -> str:
         return label
     end = (length - 1) // 2
     return f"{label[: length - 1 - end]}…{label[-end:]}"
-
-
-def _escaped(text: str) -> str:
-    """A text as rrdtool takes it, which ends with a colon there, and has a meaning for backslashes."""
-    return text.replace("\\", "\\\\").replace(":", "\\:")
 
 
 def _local(instant: float, form: str) -> str:
