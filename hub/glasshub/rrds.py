@@ -106,34 +106,22 @@ def data_source(path: Path) -> str:
     return _DATA_SOURCES.get(path.name.removesuffix(_SUFFIX).partition("-")[0], "value")
 
 
-def series(
-    path: Path, start: float, end: float, step: float, *, consolidation: str = "AVERAGE"
-) -> tuple[list[float], list[float]]:
-    """The numbers in one file.
+def table(
+    paths: Sequence[Path], start: float, end: float, step: float, *, consolidation: str = "AVERAGE"
+) -> tuple[list[float], list[list[float]]]:
+    """The numbers in some files, by a single run of rrdtool.
 
     Args:
-        path: One of `HubFiles`.
+        paths: Of `HubFiles`.
         start, end: Unix times.
         step: Seconds from one number to the next; rrdtool may choose a longer one.
         consolidation: What becomes of several numbers in a step: AVERAGE, MAX or MIN.
 
     Returns:
-        Unix times at which steps end, and as many numbers; NaN where nothing is known.
+        Unix times at which steps end, and for each file as many numbers; NaN where nothing is known.
 
     Raises:
-        RrdError: rrdtool is not there, or cannot read the file.
-    """
-    times, columns = table([path], start, end, step, consolidation=consolidation)
-    return times, columns[0]
-
-
-def table(
-    paths: Sequence[Path], start: float, end: float, step: float, *, consolidation: str = "AVERAGE"
-) -> tuple[list[float], list[list[float]]]:
-    """As `series`, for several files at once, by a single run of rrdtool.
-
-    Returns:
-        Unix times, and for each file as many numbers.
+        RrdError: rrdtool is not there, or cannot read the files.
     """
     seconds = max(round(step), 1)
     rows = max(math.ceil((end - start) / seconds), 10)  # rrdtool takes no fewer

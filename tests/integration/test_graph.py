@@ -28,7 +28,8 @@ def test_what_collectd_keeps_to_itself_is_in_the_picture(program: str, tmp_path:
 
     def known() -> list[float]:
         now = time.time()
-        return [number for number in rrds.series(rate, now - 60, now, 1)[1] if not math.isnan(number)]
+        _, (numbers,) = rrds.table([rate], now - 60, now, 1)
+        return [number for number in numbers if not math.isnan(number)]
 
     with hub_process(tmp_path / "hub.stats"), Collectd(program, tmp_path, config) as daemon:
         begun = daemon.await_known("glasshub-hub/uptime")

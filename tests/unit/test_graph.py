@@ -518,7 +518,7 @@ class TestRecording:
         recorded(tmp_path / "a.jsonl", tmp_path / "rrd")
 
         (hub,) = rrds.find(tmp_path / "rrd")
-        _, rates = rrds.series(hub.consumers["datanommer"]["operations-processed"], START, START + 40, 10)
+        _, (rates,) = rrds.table([hub.consumers["datanommer"]["operations-processed"]], START, START + 40, 10)
         assert max(rate for rate in rates if not math.isnan(rate)) < 1
 
     def test_a_line_that_is_not_whole_yet_is_left_out(self, looks: list[Snapshot], tmp_path: Path) -> None:

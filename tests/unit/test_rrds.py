@@ -37,6 +37,14 @@ def make(path: Path, *numbers: float | None, source: str = "value") -> Path:
     return path
 
 
+def series(
+    path: Path, start: float, end: float, step: float, consolidation: str = "AVERAGE"
+) -> tuple[list[float], list[float]]:
+    """The numbers in one file."""
+    times, (numbers,) = rrds.table([path], start, end, step, consolidation=consolidation)
+    return times, numbers
+
+
 class TestFind:
     def test_files_are_sorted_to_hubs_consumers_and_producers(self, tmp_path: Path) -> None:
         for name in (
@@ -96,11 +104,11 @@ class TestCalled:
         assert rrds.called("Mailer", ["Mailer2", "mailer"]) is None
 
 
-class TestSeries:
+class TestTable:
     def test_numbers_come_with_the_end_of_their_step(self, tmp_path: Path) -> None:
         path = make(tmp_path / "queue_length.rrd", 5, None, 7)
 
-        times, numbers = rrds.series(path, START, START + 30, 10)
+        times, numbers = series(path, START, START + 30, 10)
 
         assert [time - START for time in times[:3]] == [10.0, 20.0, 30.0]
         assert numbers[:3] == pytest.approx([5, math.nan, 7], nan_ok=True)
@@ -108,8 +116,8 @@ class TestSeries:
     def test_numbers_of_a_longer_step_are_averages_or_maxima(self, tmp_path: Path) -> None:
         path = make(tmp_path / "queue_length.rrd", 1, 2, 3, 4, 5, 6)
 
-        averages = rrds.series(path, START, START + 50, 50)
-        maxima = rrds.series(path, START, START + 50, 50, consolidation="MAX")
+        averages = series(path, START, START + 50, 50)
+        maxima = series(path, START, START + 50, 50, consolidation="MAX")
 
         assert averages == ([float(START + 50)], [3.0])
         assert maxima == ([float(START + 50)], [5.0])
@@ -118,7 +126,7 @@ class TestSeries:
         """By itself rrdtool gives out 400 at the most."""
         path = make(tmp_path / "queue_length.rrd", 1)
 
-        times, numbers = rrds.series(path, START, START + 10_000, 10)
+        times, numbers = series(path, START, START + 10_000, 10)
 
         assert len(times) == len(numbers) >= 1000
         assert times[1] - times[0] == 10
@@ -127,7 +135,7 @@ class TestSeries:
     def test_a_duration_is_read_from_a_path_with_odd_characters(self, tmp_path: Path, name: str) -> None:
         path = make(tmp_path / name / "duration-oldest.rrd", 8, source="seconds")
 
-        assert rrds.series(path, START, START + 10, 10)[1][0] == 8
+        assert series(path, START, START + 10, 10)[1][0] == 8
 
     def test_several_files_make_a_table(self, tmp_path: Path) -> None:
         paths = [make(tmp_path / f"operations-{name}.rrd", number) for name, number in (("a", 1), ("b", 2))]
@@ -141,7 +149,7 @@ class TestSeries:
         path.write_bytes(b"no")
 
         with pytest.raises(RrdError, match=r"rrdtool xport failed: .*to read /.*queue_length\.rrd"):
-            rrds.series(path, START, START + 10, 10)
+            series(path, START, START + 10, 10)
 
 
 def test_a_missing_rrdtool_is_told_of_with_the_packages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -221,4 +229,4 @@ def test_a_collectd_that_is_not_there_is_told_of(tmp_path: Path) -> None:
 def test_numbers_are_written_with_dots_whatever_the_locale(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(os.environ, "LC_ALL", "de_DE.UTF-8")
 
-    assert rrds.series(make(tmp_path / "queue_length.rrd", 1.5), START, START + 10, 10)[1][0] == 1.5
+    assert series(make(tmp_path / "queue_length.rrd", 1.5), START, START + 10, 10)[1][0] == 1.5
