@@ -57,28 +57,28 @@ class Alert:
 def alerts() -> Iterator[Alert]:
     """All alerts."""
     f = Figures(is_dashboard=False, window=_WINDOW)
-    up = f.gauge("", "hub", "", "gauge", "up", "hub_up")
+    up = f.gauge("hub", "gauge", "up", "hub_up")
     yield Alert("GlasshubHubDown", "critical", up, "== 0", "1m", "is down, or stuck")
-    connected = f.gauge("", "hub", "", "gauge", "connected", "hub_connected_endpoints")
+    connected = f.gauge("hub", "gauge", "connected", "hub_connected_endpoints")
     yield Alert("GlasshubBusLost", "critical", connected, "== 0", "1m", "is connected to no endpoint of the bus")
-    built = f.gauge("", "consumer", "", "gauge", "initialized", "consumer_initialized")
+    built = f.gauge("consumer", "gauge", "initialized", "consumer_initialized")
     yield Alert("GlasshubConsumerNotBuilt", "warning", built, "== 0", "0m", "failed to start, and does nothing")
-    oldest = f.gauge("", "consumer", "", "duration", "oldest", "consumer_oldest_age_seconds")
+    oldest = f.gauge("consumer", "duration", "oldest", "consumer_oldest_age_seconds")
     waiting = "is behind: its oldest message has been waiting for {{ $value | humanizeDuration }}"
     yield Alert("GlasshubConsumerBehind", "warning", oldest, "> 300", "1m", waiting)
     yield Alert("GlasshubConsumerFarBehind", "critical", oldest, "> 1800", "1m", waiting)
-    current = f.gauge("", "consumer", "", "duration", "current", "consumer_current_age_seconds")
+    current = f.gauge("consumer", "duration", "current", "consumer_current_age_seconds")
     hangs = "hangs: it has been at one message for {{ $value | humanizeDuration }}"
     yield Alert("GlasshubConsumerHangs", "critical", current, "> 900", "1m", hangs)
     slow = "will need {{ $value | humanizeDuration }} to catch up"
     yield Alert("GlasshubCatchUpSlow", "warning", f.catch_up(), "> 3600", "10m", slow)
-    failed = f.rate("", "consumer", "", "failed", "consumer_failed_messages_total")
+    failed = f.rate("consumer", "failed")
     fails = "fails on {{ $value | humanize }} messages a second"
     yield Alert("GlasshubConsumerFails", "warning", failed, "> 0", "15m", fails)
-    dropped = f.rate("", "consumer", "", "dropped", "consumer_dropped_messages_total")
+    dropped = f.rate("consumer", "dropped")
     drops = "has lost messages: there was no room for {{ $value | humanize }} a second"
     yield Alert("GlasshubMessagesDropped", "critical", dropped, "> 0", "0m", drops)
-    overdue = f.gauge("", "producer", "", "duration", "overdue", "producer_overdue_seconds")
+    overdue = f.gauge("producer", "duration", "overdue", "producer_overdue_seconds")
     late = "should have polled {{ $value | humanizeDuration }} ago"
     yield Alert("GlasshubProducerOverdue", "warning", overdue, "> 300", "1m", late)
 

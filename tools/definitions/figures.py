@@ -7,7 +7,7 @@ In the expressions stand `$hub` and `$consumer` of a dashboard, or nothing where
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .names import of_graphite, of_page, of_write_prometheus
 
@@ -52,62 +52,39 @@ class Figures:
         self._is_dashboard = is_dashboard
         self._window = window
 
-    def gauge(self, name: str, part: str, unit: str, kind: str, instance: str, page: str) -> Figure:
+    def gauge(self, part: str, kind: str, instance: str, page: str, *, name: str = "") -> Figure:
         """A state."""
-        return Figure(
-            name, part, unit, self._collectd(part, kind, instance), self._page(page), of_graphite(part, kind, instance)
-        )
+        unit = "s" if kind == "duration" else "short"
+        return self._figure(part, kind, instance, self._page(page), name=name, unit=unit)
 
-    def rate(self, name: str, part: str, unit: str, counter: str, page: str) -> Figure:
-        """A counter, per second."""
-        return Figure(
-            name,
-            part,
-            unit,
-            f"rate({self._collectd(part, 'operations', counter)}[{self._window}])",
-            f"rate({self._page(page)}[{self._window}])",
-            of_graphite(part, "operations", counter),
+    def rate(self, part: str, counter: str, *, name: str = "") -> Figure:
+        """A counter of messages, per second."""
+        figure = self._figure(
+            part, "operations", counter, self._rate(f"{part}_{counter}_messages_total"), name=name, unit="cps"
         )
+        return replace(figure, collectd=f"rate({figure.collectd}[{self._window}])")
 
-    def percentile(self, name: str, word: str, percent: int, page: str) -> Figure:
+    def percentile(self, word: str, percent: int, page: str) -> Figure:
         """A percentile of waiting or processing times."""
-        instance = f"{word}-percentile-{percent}"
-        buckets = f"rate({self._page(f'consumer_{page}_seconds_bucket')}[{self._window}])"
-        return Figure(
-            name,
-            "consumer",
-            "s",
-            self._collectd("consumer", "latency", instance),
-            f"histogram_quantile({percent / 100:g}, sum by (hub, consumer, le) ({buckets}))",
-            of_graphite("consumer", "latency", instance),
-        )
+        buckets = self._rate(f"consumer_{page}_seconds_bucket")
+        quantile = f"histogram_quantile({percent / 100:g}, sum by (hub, consumer, le) ({buckets}))"
+        return self._figure("consumer", "latency", f"{word}-percentile-{percent}", quantile, unit="s")
 
     def busy(self) -> Figure:
         """Share of the workers' time."""
-        busy = f"rate({self._page('consumer_busy_seconds_total')}[{self._window}])"
-        return Figure(
-            "busy",
-            "consumer",
-            "percent",
-            self._collectd("consumer", "percent", "busy"),
-            f"100 * {busy} / {self._page('consumer_workers')}",
-            of_graphite("consumer", "percent", "busy"),
-        )
+        share = f"100 * {self._rate('consumer_busy_seconds_total')} / {self._page('consumer_workers')}"
+        return self._figure("consumer", "percent", "busy", share, name="busy", unit="percent")
 
     def catch_up(self) -> Figure:
         """Time until the backlog is gone; the page, which knows no intervals, has none."""
         backlog = self._page("consumer_backlog_messages")
-        return Figure(
-            "catch-up",
-            "consumer",
-            "s",
-            self._collectd("consumer", "duration", "catch-up"),
-            f"{backlog} / (-deriv({backlog}[{self._window}]) > 0)",
-            of_graphite("consumer", "duration", "catch-up"),
-        )
+        reckoned = f"{backlog} / (-deriv({backlog}[{self._window}]) > 0)"
+        return self._figure("consumer", "duration", "catch-up", reckoned, name="catch-up", unit="s")
 
-    def _collectd(self, part: str, kind: str, instance: str) -> str:
-        return of_write_prometheus(part, kind, instance, more=self._chosen_of_collectd(part))
+    def _figure(self, part: str, kind: str, instance: str, page: str, *, name: str = "", unit: str) -> Figure:
+        """One that is on our page, or is reckoned there, by the PromQL `page`."""
+        collectd = of_write_prometheus(part, kind, instance, more=self._chosen_of_collectd(part))
+        return Figure(name, part, unit, collectd, page, of_graphite(part, kind, instance))
 
     def _chosen_of_collectd(self, part: str) -> str:
         """The label `glasshub` has the plugin instance: HUB, HUB.CONSUMER or HUB.producer.PRODUCER."""
@@ -123,6 +100,9 @@ class Figures:
             "consumer": 'glasshub=~".+[.].+",glasshub!~"[^.]+[.]producer[.].+"',
             "producer": 'glasshub=~"[^.]+[.]producer[.].+"',
         }[part]
+
+    def _rate(self, page: str) -> str:
+        return f"rate({self._page(page)}[{self._window}])"
 
     def _page(self, name: str) -> str:
         if not self._is_dashboard:
@@ -156,45 +136,45 @@ def groups() -> Iterator[Group]:
     yield Group(
         "Hub up",
         "1 while the hub is alive and well; 0 when it is down, stopped or stuck.",
-        (f.gauge("up", "hub", "short", "gauge", "up", "hub_up"),),
+        (f.gauge("hub", "gauge", "up", "hub_up", name="up"),),
     )
     yield Group(
         "Received",
         "Messages that came from the bus, and those of them that no consumer wants.",
         (
-            f.rate("received", "hub", "cps", "received", "hub_received_messages_total"),
-            f.rate("unrouted", "hub", "cps", "unrouted", "hub_unrouted_messages_total"),
+            f.rate("hub", "received", name="received"),
+            f.rate("hub", "unrouted", name="unrouted"),
         ),
     )
     yield Group(
         "Backlog",
         "Messages waiting for each consumer.",
-        (f.gauge("", "consumer", "short", "queue_length", "", "consumer_backlog_messages"),),
+        (f.gauge("consumer", "queue_length", "", "consumer_backlog_messages"),),
     )
     yield Group(
         "Age of the oldest message",
         "How far behind each consumer is; it means the same for a fast and for a slow one.",
-        (f.gauge("", "consumer", "s", "duration", "oldest", "consumer_oldest_age_seconds"),),
+        (f.gauge("consumer", "duration", "oldest", "consumer_oldest_age_seconds"),),
     )
     yield Group(
         "Enqueued",
         "Messages put into the queue of each consumer.",
-        (f.rate("", "consumer", "cps", "enqueued", "consumer_enqueued_messages_total"),),
+        (f.rate("consumer", "enqueued"),),
     )
     yield Group(
         "Processed",
         "Messages that each consumer handled without an error.",
-        (f.rate("", "consumer", "cps", "processed", "consumer_processed_messages_total"),),
+        (f.rate("consumer", "processed"),),
     )
     yield Group(
         "Wait in the queue, 95th percentile",
         "95 of 100 messages waited no longer.",
-        (f.percentile("", "wait", 95, "wait"),),
+        (f.percentile("wait", 95, "wait"),),
     )
     yield Group(
         "Processing time, 95th percentile",
         "95 of 100 messages took the consumer no longer.",
-        (f.percentile("", "process", 95, "processing"),),
+        (f.percentile("process", 95, "processing"),),
     )
     yield Group(
         "Catch-up time", "Until the backlog is gone at the present rate; nothing while it grows.", (f.catch_up(),)
@@ -204,25 +184,25 @@ def groups() -> Iterator[Group]:
         "Failed and dropped",
         "Messages on which the consumer raised, and those thrown away because there was no room.",
         (
-            f.rate("failed", "consumer", "cps", "failed", "consumer_failed_messages_total"),
-            f.rate("dropped", "consumer", "cps", "dropped", "consumer_dropped_messages_total"),
+            f.rate("consumer", "failed", name="failed"),
+            f.rate("consumer", "dropped", name="dropped"),
         ),
     )
     yield Group(
         "At one message for",
         "How long each consumer has been at the message it is at; one that hangs shows here.",
-        (f.gauge("", "consumer", "s", "duration", "current", "consumer_current_age_seconds"),),
+        (f.gauge("consumer", "duration", "current", "consumer_current_age_seconds"),),
     )
     yield Group(
         "Endpoints of the bus",
         "Connected, and lost: what a lost one publishes does not come.",
         (
-            f.gauge("connected", "hub", "short", "gauge", "connected", "hub_connected_endpoints"),
-            f.gauge("lost", "hub", "short", "gauge", "lost", "hub_lost_endpoints"),
+            f.gauge("hub", "gauge", "connected", "hub_connected_endpoints", name="connected"),
+            f.gauge("hub", "gauge", "lost", "hub_lost_endpoints", name="lost"),
         ),
     )
     yield Group(
         "Producers overdue",
         "For how long the next poll of each producer should have begun by now.",
-        (f.gauge("", "producer", "s", "duration", "overdue", "producer_overdue_seconds"),),
+        (f.gauge("producer", "duration", "overdue", "producer_overdue_seconds"),),
     )
