@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import socket
-import tempfile
 from pathlib import Path
 from urllib.parse import quote
 
 from ..errors import HubError
+from ..replacing import replace_file
 from .model import SPANS
 from .page import Frame, page
 from .sources import Sources
@@ -48,15 +46,7 @@ def write(first: Path, sources: Sources, *, every: float, stale_after: float, mo
 
 def _write(path: Path, text: str, mode: int) -> None:
     try:
-        descriptor, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        replace_file(path, text.encode("utf-8", "replace"), mode=mode)
     except OSError as error:
-        raise WriteError(f"cannot write in {path.parent}: {error.strerror}") from error
-    try:
-        with open(descriptor, "w", encoding="utf-8", errors="replace") as file:
-            file.write(text)
-            os.fchmod(file.fileno(), mode)
-        os.replace(unfinished, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            os.unlink(unfinished)
-        raise WriteError(f"cannot write {path}: {error.strerror}") from error
+        where = path if error.filename2 else f"in {path.parent}"
+        raise WriteError(f"cannot write {where}: {error.strerror}") from error

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from .. import rrds
 from ..errors import HubError
+from ..replacing import replace_file
 from .panels import Panel
 from .stacking import stacked_png, stacked_svg
 
@@ -188,17 +189,8 @@ def _stacked(parts: Sequence[Path], suffix: str) -> bytes:
 
 
 def _write(path: Path, picture: bytes) -> None:
-    """Whoever looks at the file, say a web server, sees the old picture or the new one, and no half of one."""
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with open(descriptor, "wb") as file:
-                file.write(picture)
-            os.chmod(name, 0o666 & ~_umask())
-            os.replace(name, path)
-        except BaseException:
-            os.unlink(name)
-            raise
+        replace_file(path, picture, mode=0o666 & ~_umask())
     except OSError as error:
         raise DrawingError(f"cannot write {path}: {error.strerror}") from error
 
