@@ -24,6 +24,7 @@ from glasshub_stats.interval import CONSUMER_COUNTERS, HUB_COUNTERS
 
 from ..errors import HubError
 from ..paths import private_directory
+from ..replacing import replace_file
 
 #: The first line. A file without it is none of ours, and stays as it is.
 _MAGIC = "glasshub check state 1\n"
@@ -109,7 +110,7 @@ class StateFile:
         """
         text = _MAGIC + json.dumps({"owner": self._owner, **_contents(snapshot)})
         try:
-            _replace(self._path, text.encode("ascii"))
+            replace_file(self._path, text.encode("ascii"), mode=0o600)
         except OSError as error:
             raise self._error(f"cannot keep the reading: {error.strerror}") from error
 
@@ -162,14 +163,3 @@ def _kept(found: Mapping[str, Any]) -> Kept:
 def _counted(name: str, found: Mapping[str, Any], counters: Iterable[str]) -> SimpleNamespace:
     """A field that is lacking raises: another version has kept it, and nothing can be compared with it."""
     return SimpleNamespace(name=name, **{counter: found[counter] + 0 for counter in counters})
-
-
-def _replace(path: Path, contents: bytes) -> None:
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # with mode 0600
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(contents)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
