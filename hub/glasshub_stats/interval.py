@@ -93,9 +93,10 @@ class ConsumerInterval(object):
         self.now = newer
         self._before = older
         _subtract(self, newer, older, CONSUMER_COUNTERS)
+        self.put = sum([getattr(self, name) for name in schema.PUT])
         self.finished = sum([getattr(self, name) for name in schema.FINISHED])
         self.attempts = self.finished + self.retried
-        self.enqueue_rate = _rate(self.enqueued + self.requeued + self.repeated + self.interrupted, seconds)
+        self.enqueue_rate = _rate(self.put, seconds)
         self.dequeue_rate = _rate(self.dequeued + self.dropped + self.withdrawn, seconds)
         self.processing_rate = _rate(self.finished, seconds)
         available = seconds * newer.workers

@@ -634,6 +634,9 @@ INTERVAL_DERIVED = (
 )
 
 
+#: Counters that together are the messages put into a consumer's queue, however they came there.
+PUT = ("enqueued", "requeued", "repeated", "interrupted")
+
 #: Counters of a worker that together are the messages with which the consumer is done.
 FINISHED = ("processed", "failed", "invalid", "duplicates", "discarded", "parked")
 

@@ -236,7 +236,7 @@ class ConsumerStats(object):
     def backlog(self):
         # type: () -> int
         """Messages waiting."""
-        put = self.enqueued + self.requeued + self.repeated + self.interrupted
+        put = sum([self.__dict__[name] for name in schema.PUT])  # type: int
         return max(put - self.dequeued - self.dropped - self.withdrawn, 0)
 
     @property

@@ -182,7 +182,7 @@ def _remember(hub: _Hub, snapshot: Snapshot, interval: Interval | None, now: flo
         memory = hub.consumers.setdefault(consumer.name, Memory())
         if is_alive:
             seconds = interval.seconds if interval is not None else 0.0
-            memory.add(now, _happened(consumer, seconds))
+            memory.add(now, Happened(consumer.now.backlog, consumer.put, consumer.finished, consumer.failed, seconds))
             _note_waiting(hub, consumer, now)
 
 
@@ -191,11 +191,6 @@ def _note_waiting(hub: _Hub, consumer: ConsumerInterval, now: float) -> None:
         hub.behind_since.pop(consumer.name, None)
     else:
         hub.behind_since.setdefault(consumer.name, now - consumer.now.oldest_age)
-
-
-def _happened(consumer: ConsumerInterval, seconds: float) -> Happened:
-    received = consumer.enqueued + consumer.requeued + consumer.repeated + consumer.interrupted
-    return Happened(consumer.now.backlog, received, consumer.finished, consumer.failed, seconds)
 
 
 def _unreadable(look: Look) -> State:

@@ -24,7 +24,7 @@ _PRESENT, _STEP = 1800.0, 10.0
 _SILENCE = 600.0
 
 _BACKLOG = "queue_length"
-_RECEIVED = tuple(f"operations-{name}" for name in ("enqueued", "requeued", "repeated", "interrupted"))
+_RECEIVED = tuple(f"operations-{name}" for name in schema.PUT)
 _PROCESSED = tuple(f"operations-{name}" for name in schema.FINISHED)
 _FAILED = "operations-failed"
 _PRESENT_VALUES = (
