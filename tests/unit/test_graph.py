@@ -552,6 +552,16 @@ class TestRecording:
 
         assert "--from: needs no --flush and no --host" in capsys.readouterr().err
 
+    def test_a_time_that_is_no_number_is_told_of(
+        self, looks: list[Snapshot], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        look = json.loads(as_json(looks[0]))
+        (tmp_path / "a.jsonl").write_text(json.dumps({**look, "time": math.inf}) + "\n", encoding="utf-8")
+
+        assert main(["graph", "--from", str(tmp_path / "a.jsonl")]) == EXIT_ERROR
+
+        assert "line 1 is not what" in capsys.readouterr().err
+
     def test_an_absent_file_is_told_of(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["graph", "--from", str(tmp_path / "none")]) == EXIT_ERROR
 

@@ -53,7 +53,7 @@ def recorded(path: Path, directory: Path) -> tuple[float, float]:
     for number, line in _lines(path):
         try:
             _take(hubs, json.loads(line))
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             raise RecordingError(
                 f"{path}, line {number} is not what `glasshub stats --watch 10 --format json` writes: {error!r}"
             ) from error
