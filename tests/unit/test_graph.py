@@ -552,6 +552,15 @@ class TestRecording:
 
         assert "--from: needs no --flush and no --host" in capsys.readouterr().err
 
+    def test_an_end_before_it_begins_is_told_of(
+        self, looks: list[Snapshot], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        self.write(tmp_path / "a.jsonl", looks)
+
+        assert main(["graph", "--from", str(tmp_path / "a.jsonl"), "--until", "1d"]) == EXIT_USAGE
+
+        assert "--until 1d: is not after the begin" in capsys.readouterr().err
+
     def test_a_time_that_is_no_number_is_told_of(
         self, looks: list[Snapshot], tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:

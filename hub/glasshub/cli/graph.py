@@ -100,6 +100,8 @@ def _span(options: argparse.Namespace, *, begin: float | None, end: float) -> tu
     until = _instant(options.until, "--until") if options.until else end
     until = until.before(end) if isinstance(until, Ago) else until
     if options.since is None and begin is not None:
+        if begin >= until:
+            raise ConfigError("is not after the begin of the recording", origin=f"--until {options.until}")
         return begin, until
     since = _instant(options.since or _SINCE, "--since")
     start = since.before(end if options.since else until) if isinstance(since, Ago) else since
