@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
 import shutil
@@ -83,11 +82,6 @@ class Browser:
         self._command("Emulation.setDeviceMetricsOverride", **metrics)
         self._command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self._command("Emulation.setScriptExecutionDisabled", value=not has_scripts)
-
-    def screenshot(self, path: Path) -> None:
-        """Save a picture of the whole page."""
-        taken = self._command("Page.captureScreenshot", captureBeyondViewport=True)
-        path.write_bytes(base64.b64decode(taken["data"]))
 
     def complaints(self) -> list[str]:
         """What has been said on the console since the last time."""
