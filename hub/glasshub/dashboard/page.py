@@ -75,12 +75,13 @@ class Frame:
 def page(view: View, frame: Frame) -> str:
     """The whole document."""
     level, headline = verdict(view)
+    old = _old(view, frame)
     body = element(
         "body",
         element("a", "To the figures", href="#main", class_="skip"),
         _top(view, frame),
         element("p", id="gone", role="alert", hidden="", class_="alarm"),
-        element("p", _old(view, frame), id="stale", role="alert", class_="alarm", hidden=_unless(_old(view, frame))),
+        element("p", old, id="stale", role="alert", class_="alarm", hidden=None if old else ""),
         element("main", _main(view, level, headline), id="main"),
         _foot(view),
         element("script", _SCRIPT),
@@ -92,10 +93,6 @@ def page(view: View, frame: Frame) -> str:
     )
     document = element("html", _head(level, f"{headline} - Glasshub on {frame.host}"), body, lang="en")
     return f"<!DOCTYPE html>\n{document}\n"
-
-
-def _unless(text: str) -> str | None:
-    return None if text else ""
 
 
 def _old(view: View, frame: Frame) -> str:
