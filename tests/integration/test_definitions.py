@@ -21,7 +21,7 @@ from glasshub.segment import ProducerRow
 from glasshub_stats import read
 from glasshub_stats.render import as_openmetrics
 from tools.definitions import PACKAGING
-from tools.definitions.alerts import alerts, expression
+from tools.definitions.alerts import alerts
 from tools.definitions.figures import COLLECTD, PAGE
 
 from ..unit.segments import live_segment, work
@@ -156,8 +156,8 @@ def test_the_dashboard_for_our_page_asks_for_what_a_hub_exposes(exposed: Exposed
 
 
 def test_alerts_judge_what_is_exposed(exposed: Exposed, tmp_path: Path) -> None:
-    assert not missing(tmp_path, exposed.collectd, [expression(alert, COLLECTD) for alert in alerts()])
-    assert not missing(tmp_path, exposed.page, [expression(alert, PAGE) for alert in alerts()])
+    assert not missing(tmp_path, exposed.collectd, [alert.figure.promql(COLLECTD) for alert in alerts()])
+    assert not missing(tmp_path, exposed.page, [alert.figure.promql(PAGE) for alert in alerts()])
 
 
 def test_a_name_that_nobody_exposes_is_found_out(exposed: Exposed, tmp_path: Path) -> None:

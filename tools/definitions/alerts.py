@@ -83,11 +83,6 @@ def alerts() -> Iterator[Alert]:
     yield Alert("GlasshubProducerOverdue", "warning", overdue, "> 300", "1m", late)
 
 
-def expression(alert: Alert, source: str) -> str:
-    """What is judged, without the judgement."""
-    return alert.figure.collectd if source == COLLECTD else alert.figure.page
-
-
 def rules() -> dict[str, str]:
     """The files, by name."""
     names = {PAGE: "glasshub.rules.yml", COLLECTD: "glasshub-collectd.rules.yml"}
@@ -104,7 +99,7 @@ def _file(file: str, source: str) -> str:
 def _rule(alert: Alert, source: str) -> Iterator[str]:
     """What JSON writes as a text, YAML reads as one."""
     yield f"      - alert: {alert.name}"
-    yield f"        expr: {json.dumps(f'{expression(alert, source)} {alert.condition}')}"
+    yield f"        expr: {json.dumps(f'{alert.figure.promql(source)} {alert.condition}')}"
     yield f"        for: {alert.lasting}"
     yield f"        labels: {{severity: {alert.severity}}}"
     yield f"        annotations: {{summary: {json.dumps(f'{_WHOSE[source][alert.figure.part]} {alert.says}')}}}"

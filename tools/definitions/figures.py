@@ -38,6 +38,10 @@ class Figure:
     page: str
     graphite: str
 
+    def promql(self, source: str) -> str:
+        """That for `COLLECTD`, or for `PAGE`."""
+        return self.collectd if source == COLLECTD else self.page
+
 
 class Figures:
     """All figures, of everybody or of what is chosen in a dashboard."""

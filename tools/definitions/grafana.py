@@ -134,8 +134,7 @@ def _target(figure: Figure, source: str) -> dict[str, Any]:
     if source == _GRAPHITE:
         return {"target": _graphite(figure), "textEditor": True}
     whose = "{{glasshub}}" if source == COLLECTD else f"{{{{{figure.part}}}}}"
-    expression = figure.collectd if source == COLLECTD else figure.page
-    return {"expr": expression, "legendFormat": f"{whose} {figure.name}".strip(), "range": True}
+    return {"expr": figure.promql(source), "legendFormat": f"{whose} {figure.name}".strip(), "range": True}
 
 
 def _graphite(figure: Figure) -> str:
