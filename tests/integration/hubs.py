@@ -6,11 +6,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,19 @@ def wait_until(holds: Callable[[], object], what: str, *, deadline: float = DEAD
     while not holds():
         assert time.monotonic() < end, f"waited {deadline} s in vain: {what}"
         time.sleep(0.01)  # there is no event to wait for across processes
+
+
+def got(path: Path, url: str) -> str:
+    """The page that something serves on a UNIX socket."""
+    connection = HTTPConnection("any.name.example")
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.settimeout(DEADLINE)
+    connection.sock.connect(str(path))
+    try:
+        connection.request("GET", url)
+        return connection.getresponse().read().decode("utf-8")
+    finally:
+        connection.close()
 
 
 class Bus:

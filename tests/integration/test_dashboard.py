@@ -6,7 +6,6 @@ from __future__ import annotations
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from glasshub.dashboard.page import page
 from ..contract.segments import Segment
 from ..unit.views import consumer, frame, hub, lagging, view
 from .browser import Browser, chromium
-from .hubs import DEADLINE, ROOT, bus_in, hub_on, wait_until
+from .hubs import DEADLINE, ROOT, bus_in, got, hub_on, wait_until
 
 _LONG = "koschei.backend.services.AConsumerWithANameThatIsLongerThanAnyPhoneIsWide"
 
@@ -319,7 +318,7 @@ def test_page_of_a_real_hub_comes_through_a_socket(tmp_path: Path) -> None:
 
     def has_charts() -> bool:
         bus.publish_many(10)  # what came before the first look counts for nothing
-        return "<figure" in _got(path)
+        return "<figure" in got(path, "/")
 
     arguments = ("--consumer", "tests.integration.consumers:Everything")
     with bus_in(tmp_path) as bus, hub_on(bus, tmp_path, *arguments), serving(tmp_path, f"unix:{path}") as server:
@@ -329,15 +328,3 @@ def test_page_of_a_real_hub_comes_through_a_socket(tmp_path: Path) -> None:
 
     assert (server.url, mode, code) == (f"unix:{path}", 0o660, 0)
     assert not path.exists()
-
-
-def _got(path: Path) -> str:
-    connection = http.client.HTTPConnection("any.name.example")
-    connection.sock = socket.socket(socket.AF_UNIX)
-    connection.sock.settimeout(DEADLINE)
-    connection.sock.connect(str(path))
-    try:
-        connection.request("GET", "/")
-        return connection.getresponse().read().decode()
-    finally:
-        connection.close()

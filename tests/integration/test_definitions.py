@@ -11,7 +11,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from tools.definitions.figures import COLLECTD, PAGE
 
 from ..unit.segments import live_segment, work
 from .collectd_daemon import Collectd, basic_config, free_port, hub_process, prometheus, until
+from .hubs import got
 from .promtool import judged
 
 _WRITERS = """
@@ -69,7 +69,7 @@ def exposed(program: str, tmp_path_factory: pytest.TempPathFactory) -> Exposed:
         producers = 'collectd_glasshub_duration_seconds{glasshub="other.producer.Digest",type="overdue"}'
         page = until(lambda: prometheus(port), lambda page: producers in page and len(page) > 100, "both hubs")
         found.collectd |= page.keys()
-        found.page |= samples(metrics(directory / "hub.sock")) | samples(
+        found.page |= samples(got(directory / "hub.sock", "/metrics")) | samples(
             as_openmetrics(read(str(directory / "other.stats")))
         )
         until(lambda: len(found.graphite), lambda count: count >= len(page), "the lines for Graphite")
@@ -90,18 +90,6 @@ def carbon(names: set[str]) -> Iterator[int]:
         thread.start()
         yield listener.getsockname()[1]
         thread.join()
-
-
-def metrics(path: Path) -> str:
-    """The OpenMetrics page that a hub serves on its socket."""
-    connection = HTTPConnection("hub", timeout=10)
-    connection.sock = socket.socket(socket.AF_UNIX)
-    connection.sock.connect(str(path))
-    try:
-        connection.request("GET", "/metrics")
-        return connection.getresponse().read().decode("utf-8")
-    finally:
-        connection.close()
 
 
 def samples(page: str) -> set[str]:
