@@ -319,7 +319,7 @@ def _text(x: float, y: float, text: str, *, kind: str = "", anchor: str = "") ->
 
 def _escaped(text: str) -> str:
     """As XML has it, which knows no control characters, nor halves of surrogate pairs."""
-    return escape("".join(c if c.isprintable() or c == " " else "\N{REPLACEMENT CHARACTER}" for c in text))
+    return escape("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text))
 
 
 def _shortened(text: str, room: float, size: float) -> str:
