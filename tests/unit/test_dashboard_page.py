@@ -79,6 +79,10 @@ def test_consumer_that_is_behind_is_told_with_by_how_much_since_when_and_that_it
     assert "it will not catch up" in text
 
 
+def test_consumer_that_is_behind_by_a_single_message_is_told_so() -> None:
+    assert "Badges is 1 message behind, " in shown(view(hub(replace(lagging(), backlog=1.0)))).text
+
+
 def test_consumer_that_catches_up_is_told_with_until_when() -> None:
     assert re.search(
         r"caught up in 40 min, at (\w+ \d+ \w+ )?\d\d:\d\d\.", shown(view(hub(lagging(catch_up=2400)))).text

@@ -70,7 +70,7 @@ def _trouble(level: Level, name: str, target: str, sentence: Child) -> Html:
 
 def _how_far_behind(consumer: ConsumerView, now: float) -> Html:
     """By how much, since when, until when."""
-    parts: list[str] = [f"is {count(consumer.backlog)} messages behind"]
+    parts: list[str] = [f"is {_messages(consumer.backlog)} behind"]
     if not math.isnan(consumer.behind_since):
         since = max(now - consumer.behind_since, 0)
         parts += [", since ", clock(consumer.behind_since, now, seconds=False), f" (for {roughly(since)})"]
@@ -97,5 +97,9 @@ def _all_in_all(view: View) -> str:
     text = "1 consumer keeps up." if len(consumers) == 1 else f"All {len(consumers)} consumers{of_hubs} keep up."
     if not waiting:
         return f"{text} Nothing waits."
-    messages = "1 message waits" if waiting == 1 else f"{count(waiting)} messages wait"
-    return f"{text} {messages}, the oldest for {duration(oldest)}."
+    wait = "waits" if waiting == 1 else "wait"
+    return f"{text} {_messages(waiting)} {wait}, the oldest for {duration(oldest)}."
+
+
+def _messages(number: float) -> str:
+    return "1 message" if number == 1 else f"{count(number)} messages"
