@@ -103,11 +103,6 @@ class HubRow:
         return self.state not in _LOST
 
     @property
-    def is_connected(self) -> bool:
-        """Whether its source has all its endpoints."""
-        return self.snapshot is None or self.snapshot.hub.connected >= self.snapshot.hub.endpoints
-
-    @property
     def as_of(self) -> float:
         """Unix time of the hub's last sign of life; NaN when there never was one.
 
