@@ -336,6 +336,7 @@ class ProducerStats(object):
 
     Attributes:
         name: The producer's name.
+        has_failed_last: Whether the poll that ended last failed; while one is running that is not known.
     """
 
     def __init__(self, name, scalars, clocks):
@@ -395,6 +396,12 @@ class ProducerStats(object):
             return 0.0
         ended_ns = self.last_run_ns + self.last_duration_ns if self.last_run_ns else self._clocks.created_ns
         return self._clocks.since(ended_ns + self.frequency_ns)
+
+    @property
+    def has_failed_last(self):
+        # type: () -> bool
+        """See above."""
+        return bool(self.failures) and not self.started_ns and self.last_run_ns > self.last_success_ns
 
     if MYPY:
 

@@ -493,6 +493,18 @@ class ProducerTest(_WithSegment):
 
         self.assertAlmostEqual(producer.current_age, 70, delta=NEAR)
 
+    def test_the_last_poll_has_failed_when_the_last_success_is_older_and_none_is_running(self):
+        # type: () -> None
+        self.assertTrue(self.polled(last_run_ns=20, last_success_ns=50, failures=1).has_failed_last)
+        self.assertTrue(self.polled(last_run_ns=20, failures=1).has_failed_last)
+        for cells in (
+            {},
+            {"last_run_ns": 50, "last_success_ns": 20, "failures": 1},
+            {"last_run_ns": 20, "last_success_ns": 50, "failures": 1, "started_ns": 20},
+            {"last_run_ns": 20, "last_success_ns": 50},  # seen between the two stores that begin a poll
+        ):
+            self.assertFalse(self.polled(**cells).has_failed_last, cells)
+
     def test_a_poll_is_overdue_when_the_last_one_ended_longer_ago_than_the_frequency(self):
         # type: () -> None
         producer = self.polled(last_run_ns=500, last_duration_ns=100 * SECOND, frequency_ns=60 * SECOND)

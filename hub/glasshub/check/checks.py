@@ -171,16 +171,11 @@ def check_producers(interval: Interval, names: Sequence[str], limits: Limits) ->
         else:
             text = f"last polled {duration(producer.since_run)} ago" if producer.last_run_ns else "has not polled yet"
         found = judged(producer.name, figure, text)
-        if has_failed_last(producer) and found.status == Status.OK:
+        if producer.has_failed_last and found.status == Status.OK:
             return Finding(Status.WARNING, producer.name, f"{text}, and failed", [figure])
         return found
 
     return [judge(producer) for producer in chosen(interval.newer.producers, names, "producer")]
-
-
-def has_failed_last(producer: ProducerStats) -> bool:
-    """Whether the poll that ended last raised an exception; while one is running that is not known."""
-    return bool(producer.last_run_ns > producer.last_success_ns and not producer.started_ns)
 
 
 def _limits(warning: str, critical: str) -> Limits:

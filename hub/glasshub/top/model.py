@@ -340,8 +340,7 @@ def _producer_state(producer: ProducerStats, hub: State) -> State:
         return State.NOT_INITIALIZED
     if producer.overdue > PATIENCE:
         return State.OVERDUE
-    has_failed = producer.failures and not producer.started_ns and producer.last_success_ns < producer.last_run_ns
-    return State.FAILING if has_failed else State.OK
+    return State.FAILING if producer.has_failed_last else State.OK
 
 
 def _attention(looks: Sequence[Look]) -> Iterator[str]:
