@@ -65,8 +65,11 @@ class State(enum.Enum):
 
 _GRAVITIES = {state: number for number, state in enumerate(State)}
 
+#: How all consumers and producers of these hubs are, whose figures are the last ones.
+_OF_ALL = {State.DOWN: State.DOWN, State.STOPPED: State.STOPPED, State.UNREAD: State.UNKNOWN}
+
 #: Of these hubs the figures are the last ones, or nobody knows whether they still are true.
-_LOST = (State.DOWN, State.STOPPED, State.UNREAD, State.STUCK)
+_LOST = (*_OF_ALL, State.STUCK)
 
 
 @dataclass(frozen=True)
@@ -315,8 +318,8 @@ def _consumers(hub: str, interval: Interval, state: State, memory: _Memory) -> I
 
 
 def _consumer_state(consumer: ConsumerStats, hub: State) -> State:
-    if hub in (State.DOWN, State.STOPPED, State.UNREAD):
-        return State.UNKNOWN if hub is State.UNREAD else hub
+    if hub in _OF_ALL:
+        return _OF_ALL[hub]
     if not consumer.initialized:
         return State.NOT_INITIALIZED
     if consumer.stuck:
@@ -334,8 +337,8 @@ def _producers(hub: str, snapshot: Snapshot, state: State) -> Iterator[ProducerR
 
 
 def _producer_state(producer: ProducerStats, hub: State) -> State:
-    if hub in (State.DOWN, State.STOPPED, State.UNREAD):
-        return State.UNKNOWN if hub is State.UNREAD else hub
+    if hub in _OF_ALL:
+        return _OF_ALL[hub]
     if not producer.initialized:
         return State.NOT_INITIALIZED
     if producer.overdue > PATIENCE:
