@@ -143,9 +143,7 @@ def check_up(interval: Interval, names: Sequence[str], limits: Limits) -> list[F
     )
     if hub.lost:
         text += f", {hub.lost} lost for {duration(hub.lost_age)}"
-    figures = [Figure("connected", hub.connected), Figure("uptime", hub.uptime, "s")]
-    found = judged("", lost, text)
-    return [Finding(found.status, "", found.text, [lost, *figures])]
+    return [judged("", lost, text, Figure("connected", hub.connected), Figure("uptime", hub.uptime, "s"))]
 
 
 def check_consumers(interval: Interval, names: Sequence[str], limits: Limits) -> list[Finding]:
@@ -255,11 +253,11 @@ def chosen(things: Sequence[T], names: Sequence[str], kind: str) -> list[T]:
     return [thing for thing in things if any(thing.name in found for found in meant.values())]
 
 
-def judged(name: str, figure: Figure, text: str) -> Finding:
-    """A finding as the limits of the figure have it."""
+def judged(name: str, figure: Figure, text: str, *others: Figure) -> Finding:
+    """A finding as the limits of the figure have it; the others are to be drawn beside it."""
     assert figure.limits is not None
     status, why = figure.limits.judge(figure.value)
-    return Finding(status, name, f"{text} ({why})" if why else text, [figure])
+    return Finding(status, name, f"{text} ({why})" if why else text, [figure, *others])
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -290,9 +288,9 @@ def _of_both(
     judge_producer: Callable[[ProducerStats], Finding],
 ) -> list[Finding]:
     everybody: list[ConsumerInterval | ProducerStats] = [*interval.consumers, *interval.newer.producers]
-    found = {id(each) for each in chosen(everybody, names, "consumer or producer")}
-    consumers = [consumer for consumer in interval.consumers if id(consumer) in found]
-    producers = [producer for producer in interval.newer.producers if id(producer) in found]
+    asked = chosen(everybody, names, "consumer or producer")
+    consumers = [each for each in asked if isinstance(each, ConsumerInterval)]
+    producers = [each for each in asked if isinstance(each, ProducerStats)]
     return [*_measured(consumers, names, judge), *map(judge_producer, producers)]
 
 
