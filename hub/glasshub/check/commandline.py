@@ -112,20 +112,24 @@ def add_checks(parser: argparse.ArgumentParser) -> None:
             description=" ".join(filter(None, [f"Judges {check.help}.", check.remark, _RANGES])),
             allow_abbrev=False,
         )
-        command.set_defaults(check=check, state=None, since_last=False, interval=0.0, names=[])
         _add_subject(command, check)
         _add_limits(command, check)
         if check.is_of_interval:
             _add_interval(command)
-        add_common(command)
+        add_common(command, check)
 
 
-def add_common(parser: argparse.ArgumentParser, *, absent: Status = Status.CRITICAL) -> None:
-    """Give a parser the options that every check has.
+def add_common(parser: argparse.ArgumentParser, check: Check, *, absent: Status = Status.CRITICAL) -> None:
+    """Give a parser the options that every check has, and what `request_of` takes for those that it has not.
 
     Args:
+        parser: Takes the arguments of the check.
+        check: What they are for.
         absent: What it means by default that there is no hub.
     """
+    limits = check.limits
+    parser.set_defaults(check=check, names=[], warning=limits.warning, critical=limits.critical)
+    parser.set_defaults(interval=0.0, since_last=False, state=None)
     parser.add_argument(
         "--absent",
         metavar="STATUS",

@@ -16,7 +16,6 @@ from glasshub_stats.table import duration
 
 from .checks import BOTH, CHECKS, NOT_INITIALIZED, PRODUCERS, Check, chosen, judged
 from .commandline import Parser, add_common, answer, request_of
-from .examine import Request
 from .plugin import Figure, Finding, Limits, Status
 from .ranges import Range
 
@@ -26,14 +25,14 @@ _NONE = Limits(Range.parse("~:"), Range.parse("~:"))
 def consumer_backlog(arguments: Sequence[str] | None = None) -> int:
     """`check_fedmsg_consumer_backlog SERVICE CONSUMER WARN CRIT`: messages waiting."""
     parser = _limited("check_fedmsg_consumer_backlog", CHECKS["backlog"], "CONSUMER")
-    return answer("backlog", lambda: _request(parser.parse_args(arguments)))
+    return answer("backlog", lambda: request_of(parser.parse_args(arguments)))
 
 
 def consumer_exceptions(arguments: Sequence[str] | None = None) -> int:
     """`check_fedmsg_consumer_exceptions SERVICE CONSUMER WARN CRIT`: failures since this was asked last."""
     parser = _limited("check_fedmsg_consumer_exceptions", CHECKS["failures"], "CONSUMER")
     parser.set_defaults(since_last=True)
-    return answer("failures", lambda: _request(parser.parse_args(arguments)))
+    return answer("failures", lambda: request_of(parser.parse_args(arguments)))
 
 
 def producers_consumers(arguments: Sequence[str] | None = None) -> int:
@@ -41,20 +40,19 @@ def producers_consumers(arguments: Sequence[str] | None = None) -> int:
     check = Check("producers_consumers", _find_installed, "consumers and producers", BOTH, _NONE)
     parser = _parser("check_fedmsg_producers_consumers", check)
     parser.add_argument("names", nargs="+", metavar="NAME", help="a consumer or a producer")
-    return answer(check.name, lambda: _request(parser.parse_args(arguments)))
+    return answer(check.name, lambda: request_of(parser.parse_args(arguments)))
 
 
 def producer_last_ran(arguments: Sequence[str] | None = None) -> int:
     """`check_fedmsg_producer_last_ran SERVICE PRODUCER WARN CRIT`: seconds since the last poll began."""
     check = Check("last_ran", _find_last_ran, "seconds since the last poll", PRODUCERS, _NONE)
     parser = _limited("check_fedmsg_producer_last_ran", check, "PRODUCER")
-    return answer(check.name, lambda: _request(parser.parse_args(arguments)))
+    return answer(check.name, lambda: request_of(parser.parse_args(arguments)))
 
 
 def _parser(name: str, check: Check) -> Parser:
     parser = Parser(prog=name, description=f"Judges {check.help}; see glasshub check.", allow_abbrev=False)
-    add_common(parser, absent=Status.UNKNOWN)  # which it was that there is no socket
-    parser.set_defaults(check=check, state=None, since_last=False, interval=0.0)
+    add_common(parser, check, absent=Status.UNKNOWN)  # which it was that there is no socket
     parser.add_argument("hub", metavar="SERVICE", help="the hub")
     return parser
 
@@ -72,12 +70,6 @@ def _above(text: str) -> Range:
         return Range(-math.inf, int(text))
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-
-
-def _request(options: argparse.Namespace) -> Request:
-    if "warning" not in options:
-        options.warning, options.critical = _NONE.warning, _NONE.critical
-    return request_of(options)
 
 
 def _find_installed(interval: Interval, names: Sequence[str], limits: Limits) -> list[Finding]:
