@@ -51,12 +51,24 @@ def private_directory(directory: Path, purpose: str, option: str) -> Path:
     return directory
 
 
+def temporary_directory(name: str) -> Path:
+    """The directory of that name, and of this user, where temporary files are; it need not be there.
+
+    Raises:
+        ConfigError: There is no place for temporary files.
+    """
+    try:
+        return Path(tempfile.gettempdir(), f"{name}-{os.geteuid()}")
+    except FileNotFoundError as error:
+        raise ConfigError(f"there is no place for temporary files: {error.strerror}: set TMPDIR") from error
+
+
 def stats_directories() -> list[Path]:
     """The directories where `default_stats_directory` may have put a segment and that are there, best first.
 
     One that somebody else could have filled is left out.
     """
-    own = _own_directory(), _temporary_directory()
+    own = _own_directory(), temporary_directory("glasshub")
     found = [SYSTEM_DIRECTORY] if os.path.isdir(SYSTEM_DIRECTORY) else []
     return found + [
         directory for directory in dict.fromkeys(own) if os.path.isdir(directory) and not _objection(directory)
@@ -67,14 +79,7 @@ def _own_directory() -> Path:
     """The directory of this user alone."""
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     # The XDG Base Directory Specification: a path that is not absolute is to be ignored.
-    return Path(runtime, "glasshub") if runtime.startswith("/") else _temporary_directory()
-
-
-def _temporary_directory() -> Path:
-    try:
-        return Path(tempfile.gettempdir(), f"glasshub-{os.geteuid()}")
-    except FileNotFoundError as error:
-        raise ConfigError(f"there is no place for temporary files: {error.strerror}: set TMPDIR") from error
+    return Path(runtime, "glasshub") if runtime.startswith("/") else temporary_directory("glasshub")
 
 
 def _objection(directory: Path) -> str:

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +21,8 @@ from glasshub.check.checks import CHECKS
 from glasshub.check.examine import Request, examine
 from glasshub.check.plugin import Limits, Result, Status
 from glasshub.check.ranges import Range
-from glasshub.check.state import StateError, StateFile
+from glasshub.check.state import StateError, StateFile, own_place
+from glasshub.errors import ConfigError
 
 from ..contract.segments import Segment
 
@@ -235,6 +238,16 @@ def test_reading_that_cannot_be_kept_is_unknown_and_hides_no_trouble(segment: Se
 
     assert (trouble.status, fine.status) == (Status.CRITICAL, Status.UNKNOWN)
     assert fine.text.startswith(f"--state {nowhere}: cannot keep the reading: No such file or directory; Badges: 0")
+
+
+def test_where_there_is_no_place_for_temporary_files_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(tempfile, "gettempdir", none)
+
+    with pytest.raises(ConfigError, match=r"no place for temporary files: .*: set TMPDIR"):
+        own_place("failures")
 
 
 def test_catch_up_knows_a_backlog_that_shrinks_from_what_was_kept(segment: Segment, state: Path) -> None:

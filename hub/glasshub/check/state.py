@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import stat
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from glasshub_stats import Interval, Snapshot
 from glasshub_stats.interval import CONSUMER_COUNTERS, HUB_COUNTERS
 
 from ..errors import HubError
-from ..paths import private_directory
+from ..paths import private_directory, temporary_directory
 from ..replacing import replace_file
 
 #: The first line. A file without it is none of ours, and stays as it is.
@@ -60,9 +59,9 @@ def own_place(owner: str) -> Path:
     """Where a user keeps what nobody has named a file for: below the directory for temporary files.
 
     Raises:
-        ConfigError: Somebody else could put files of theirs there.
+        ConfigError: There is none, or somebody else could put files of theirs there.
     """
-    directory = Path(tempfile.gettempdir(), f"glasshub-check-{os.geteuid()}")
+    directory = temporary_directory("glasshub-check")
     private_directory(directory, "the directory for the state of checks", "--state")
     return directory / hashlib.sha256(os.fsencode(owner)).hexdigest()[:32]
 
