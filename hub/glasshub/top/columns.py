@@ -95,10 +95,8 @@ def _age(seconds: float) -> str:
     return duration(seconds) if seconds else "-"
 
 
-def _catch_up(consumer: ConsumerRow) -> str:
-    if math.isinf(consumer.catch_up):
-        return "never"
-    return _age(consumer.catch_up)
+def _time_left(seconds: float) -> str:
+    return "never" if math.isinf(seconds) else _age(seconds)
 
 
 def _source(hub: HubRow) -> str:
@@ -114,6 +112,18 @@ def _few(number: int) -> str:
 
 def _took(producer: ProducerRow) -> str:
     return duration(producer.now.last_duration) if producer.now.runs + producer.now.failures else "-"
+
+
+def _figure(
+    key: str,
+    heading: tuple[str, str],
+    width: int,
+    value: Callable[[ConsumerRow], float],
+    said: Callable[[float], str],
+    meaning: str,
+) -> Sortable:
+    """A column that is sorted by what stands in it."""
+    return Sortable(heading, width, lambda c: said(value(c)), meaning, key=key, value=value)
 
 
 CONSUMER = Sortable(
@@ -132,61 +142,25 @@ STATE = Sortable(
     value=lambda c: c.state.gravity,
     is_falling=False,
 )
-BACKLOG = Sortable(
-    ("", "backlog"),
-    7,
-    lambda c: count(c.now.backlog),
-    "messages waiting in its queue",
-    key="backlog",
-    value=lambda c: c.now.backlog,
-)
-OLDEST = Sortable(
-    ("", "oldest"),
-    6,
-    lambda c: _age(c.now.oldest_age),
-    "age of the oldest message that waits",
-    key="oldest",
-    value=lambda c: c.now.oldest_age,
-)
-CATCH_UP = Sortable(
+BACKLOG = _figure("backlog", ("", "backlog"), 7, lambda c: c.now.backlog, count, "messages waiting in its queue")
+OLDEST = _figure("oldest", ("", "oldest"), 6, lambda c: c.now.oldest_age, _age, "age of the oldest message that waits")
+CATCH_UP = _figure(
+    "catch-up",
     ("catch", "up"),
     6,
-    _catch_up,
+    lambda c: c.catch_up,
+    _time_left,
     "until nothing waits, if it goes on as in the last 10 s",
-    key="catch-up",
-    value=lambda c: c.catch_up,
 )
-ENQUEUED = Sortable(
-    ("enq.", "/s"),
-    5,
-    lambda c: _rate(c.enqueue_rate),
-    "messages a second put into its queue",
-    key="enqueued",
-    value=lambda c: c.enqueue_rate,
+ENQUEUED = _figure(
+    "enqueued", ("enq.", "/s"), 5, lambda c: c.enqueue_rate, _rate, "messages a second put into its queue"
 )
-PROCESSED = Sortable(
-    ("proc.", "/s"),
-    5,
-    lambda c: _rate(c.processing_rate),
-    "messages a second that it was done with",
-    key="processed",
-    value=lambda c: c.processing_rate,
+PROCESSED = _figure(
+    "processed", ("proc.", "/s"), 5, lambda c: c.processing_rate, _rate, "messages a second that it was done with"
 )
-IN_FLIGHT = Sortable(
-    ("in", "flight"),
-    6,
-    lambda c: _count(c.now.in_flight),
-    "messages that it is at now",
-    key="in-flight",
-    value=lambda c: c.now.in_flight,
-)
-FAILED = Sortable(
-    ("", "failed"),
-    6,
-    lambda c: _count(c.now.failed),
-    "messages on which it failed, since the hub started",
-    key="failed",
-    value=lambda c: c.now.failed,
+IN_FLIGHT = _figure("in-flight", ("in", "flight"), 6, lambda c: c.now.in_flight, _count, "messages that it is at now")
+FAILED = _figure(
+    "failed", ("", "failed"), 6, lambda c: c.now.failed, _count, "messages on which it failed, since the hub started"
 )
 
 
@@ -195,8 +169,7 @@ def _percentile(short: str, what: str, name: str, percent: int, meaning: str) ->
         times = consumer.wait if name == "wait" else consumer.processing
         return times.percentile(percent)
 
-    key = f"{name}-p{percent}"
-    return Sortable((short, f"p{percent}"), 6, lambda c: duration(value(c)), f"{what}: {meaning}", key=key, value=value)
+    return _figure(f"{name}-p{percent}", (short, f"p{percent}"), 6, value, duration, f"{what}: {meaning}")
 
 
 _HALF, _MOST = "half of the messages took no longer", "95 of 100 messages took no longer"
