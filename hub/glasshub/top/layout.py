@@ -93,10 +93,8 @@ class Table(Generic[Row]):
 def consumers(picture: Picture, *, width: int, glyphs: Glyphs, every: float) -> Table[ConsumerRow]:
     """The table of consumers."""
     longest = _longest([consumer.name for consumer in picture.consumers], "consumer", _LONGEST_NAME)
-    hub = _longest([hub.name for hub in picture.hubs], "hub", _LONGEST_HUB)
-    columns = [replace(CONSUMER, width=min(longest, _NAME))]
-    columns += [replace(HUB_OF_CONSUMER, width=hub)] if len(picture.hubs) > 1 else []
-    chosen = _fitting([*columns, *FIGURES], width)
+    columns = [replace(CONSUMER, width=min(longest, _NAME)), *_whose(HUB_OF_CONSUMER, picture), *FIGURES]
+    chosen = _fitting(columns, width)
     spare = width - _width(chosen)
     name = min(longest, chosen[0].width + max(spare, 0))
     spare -= name - chosen[0].width
@@ -122,14 +120,10 @@ def hubs(picture: Picture, *, width: int, glyphs: Glyphs) -> Table[HubRow]:
 
 def producers(picture: Picture, *, width: int, glyphs: Glyphs) -> Table[ProducerRow]:
     """The table of producers."""
-    columns = [replace(PRODUCER, width=_longest([p.name for p in picture.producers], "producer", _LONGEST_NAME))]
-    if len(picture.hubs) > 1:
-        columns.append(
-            replace(HUB_OF_PRODUCER, width=_longest([hub.name for hub in picture.hubs], "hub", _LONGEST_HUB))
-        )
-    columns += PRODUCER_FIGURES
-    name = max(columns[0].width - max(_width(columns) - width, 0), len("producer"))
-    return Table([replace(columns[0], width=name), *columns[1:]], glyphs)
+    longest = _longest([producer.name for producer in picture.producers], "producer", _LONGEST_NAME)
+    columns = [replace(PRODUCER, width=longest), *_whose(HUB_OF_PRODUCER, picture), *PRODUCER_FIGURES]
+    name = max(longest - max(_width(columns) - width, 0), len("producer"))
+    return Table([replace(PRODUCER, width=name), *columns[1:]], glyphs)
 
 
 def condensed(values: Sequence[int], cells: int, looks: int) -> Sequence[int]:
@@ -158,6 +152,13 @@ def group_size(cells: int, looks: int) -> int:
     while size * cells < min(looks, REMEMBERED) and size < REMEMBERED:
         size *= 2
     return size
+
+
+def _whose(column: Column[Row], picture: Picture) -> list[Column[Row]]:
+    """The column that says of which hub a row is, where there are several."""
+    if len(picture.hubs) < 2:
+        return []
+    return [replace(column, width=_longest([hub.name for hub in picture.hubs], "hub", _LONGEST_HUB))]
 
 
 def _fitting(columns: Sequence[Column[ConsumerRow]], width: int) -> list[Column[ConsumerRow]]:
