@@ -251,6 +251,15 @@ def test_attention_names_the_hub_where_there_are_several(seen: Seen, tmp_path: P
     assert picture.attention == ["a: ircbot is not initialized and gets no messages: see the hub's log"]
 
 
+def test_attention_does_nothing_to_a_terminal_whatever_hubs_and_files_are_called(seen: Seen, tmp_path: Path) -> None:
+    (tmp_path / "b\x1b[2J.stats").write_bytes(b"rubbish")
+    with live_segment(tmp_path / "a.stats", name="a\x1b[2J\n"):
+        picture = seen.picture()
+
+    assert [sentence.partition(" ")[0] for sentence in picture.attention] == ["a?[2J?:", "b?[2J:"]
+    assert all(sentence.isprintable() for sentence in picture.attention)
+
+
 def at_times(seen: Seen, writer: SegmentWriter, steps: Sequence[tuple[float, int]]) -> Picture:
     """The last picture of looks at these seconds, of a backlog of so many messages each."""
     board, before = Board(), 0

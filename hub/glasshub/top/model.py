@@ -13,7 +13,7 @@ from pathlib import Path
 
 from glasshub_stats import ConsumerInterval, ConsumerStats, Histogram, Interval, ProducerStats, Snapshot
 from glasshub_stats.interval import catch_up
-from glasshub_stats.table import attention
+from glasshub_stats.table import attention, printable
 
 from ..looking import Look
 
@@ -190,7 +190,7 @@ class Picture:
         time: When, in unix time.
         looks: How many looks there were so far.
         hubs, consumers, producers: A row for each, as the hubs have them.
-        attention: Sentences for what an operator should know and might not see in the figures.
+        attention: Sentences for what an operator should know and might not see in the figures; safe for a terminal.
     """
 
     time: float
@@ -350,4 +350,4 @@ def _attention(looks: Sequence[Look]) -> Iterator[str]:
     for look in looks:
         whose = f"{look.hub}: " if len(looks) > 1 else ""
         for what in [look.problem] if look.snapshot is None else attention(look.snapshot):
-            yield whose + what
+            yield printable(whose + what)
