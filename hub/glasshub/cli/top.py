@@ -10,6 +10,7 @@ import sys
 
 from ..looking import Watcher, nothing_found
 from .numbers import count, interval
+from .terminal import complain
 
 #: The columns of `glasshub.top`, which other commands do not load.
 _COLUMNS = (
@@ -82,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
         raise nothing_found(options.stats_dir)
     if not any(look.snapshot for look in looks):
         for look in looks:
-            print(f"glasshub: {look.problem}", file=sys.stderr)
+            complain(look.problem)
         return 1
     controls = Controls(sort=options.sort, is_reversed=options.reverse, filter=options.filter)
     plan = Plan(options.interval, 1 if options.once else options.iterations, controls)
