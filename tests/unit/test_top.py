@@ -46,21 +46,16 @@ class Seen:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._watcher = Watcher(None, str(directory), complain=lambda _: None)
+        self.watcher = Watcher(None, str(directory), complain=lambda _: None)
         self._board = Board()
 
     def picture(self) -> Picture:
         """Look once more."""
-        return self._board.picture(self._watcher.look(), time=time.time())
+        return self._board.picture(self.watcher.look(), time=time.time())
 
     def looks(self) -> Sequence[Look]:
         """Look, without a picture."""
-        return self._watcher.look()
-
-    @property
-    def watcher(self) -> Watcher:
-        """Who looks."""
-        return self._watcher
+        return self.watcher.look()
 
 
 def halt(segment: Path) -> None:
@@ -582,13 +577,7 @@ def test_manual_explains_every_column_and_state() -> None:
         word.strip() for cell in re.findall(r"^\| ([^|]+) \|", manual, re.MULTILINE) for word in cell.split(",")
     }
 
-    headings = [
-        *(c.heading for c in FIGURES),
-        *(h.heading for h in HUB_FIGURES),
-        *(p.heading for p in PRODUCER_FIGURES),
-    ]
-
-    assert {" ".join(heading).strip() for heading in headings} <= explained
+    assert {" ".join(heading).strip() for heading in HEADINGS} <= explained
     assert {state_word(state) for state in State} <= explained
 
 
