@@ -132,6 +132,15 @@ def test_one_that_was_not_built_is_critical(segment: Segment, run: Run, kind: st
     assert "is not initialized: its constructor failed" in text
 
 
+def test_producer_that_was_not_built_is_critical_even_if_a_consumer_of_that_name_was(tmp_path: Path) -> None:
+    with Segment(str(tmp_path / "h.stats"), [("Both", 1)], ["Both"]) as segment:
+        segment.producer(0, initialized=0)
+
+        code = fedora.producers_consumers(["h", "Both", "--stats-dir", str(tmp_path)])
+
+    assert code == CRITICAL
+
+
 def test_nobody_to_look_for_is_unknown(run: Run) -> None:
     assert run(fedora.producers_consumers)[0] == UNKNOWN
 

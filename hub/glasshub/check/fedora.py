@@ -11,7 +11,7 @@ import argparse
 import math
 from collections.abc import Sequence
 
-from glasshub_stats import Interval, ProducerStats
+from glasshub_stats import ConsumerStats, Interval, ProducerStats
 from glasshub_stats.table import duration
 
 from .checks import BOTH, CHECKS, NOT_INITIALIZED, PRODUCERS, Check, chosen, judged
@@ -74,10 +74,12 @@ def _above(text: str) -> Range:
 
 def _find_installed(interval: Interval, names: Sequence[str], limits: Limits) -> list[Finding]:
     """Who is asked about is there, and initialized."""
-    there = {producer.name: bool(producer.initialized) for producer in interval.newer.producers}
-    there.update((consumer.name, bool(consumer.now.initialized)) for consumer in interval.consumers)
+    hub = interval.newer
+    everybody: list[ConsumerStats | ProducerStats] = [*hub.consumers, *hub.producers]  # two may have one name
+    there = {each.name for each in everybody}
+    failed = {each.name for each in everybody if not each.initialized}
     found = [Finding(Status.CRITICAL, name, "is not there") for name in names if name not in there]
-    found += [Finding(Status.CRITICAL, name, NOT_INITIALIZED) for name in names if not there.get(name, True)]
+    found += [Finding(Status.CRITICAL, name, NOT_INITIALIZED) for name in names if name in failed]
     return found or [Finding(Status.OK, "", f"{', '.join(names)} initialized")]
 
 
