@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from glasshub_stats import STALE_AFTER
 from glasshub_stats.table import count, duration, printable, rate
 
-from .model import ConsumerRow, HubRow, ProducerRow, State
+from .model import PATIENCE, WINDOW, ConsumerRow, HubRow, ProducerRow, State
 
 Row = TypeVar("Row", HubRow, ConsumerRow, ProducerRow)
 
@@ -150,7 +151,7 @@ CATCH_UP = _figure(
     6,
     lambda c: c.catch_up,
     _time_left,
-    "until nothing waits, if it goes on as in the last 10 s",
+    f"until nothing waits, if it goes on as in the last {WINDOW:g} s",
 )
 ENQUEUED = _figure(
     "enqueued", ("enq.", "/s"), 5, lambda c: c.enqueue_rate, _rate, "messages a second put into its queue"
@@ -239,7 +240,7 @@ PRODUCER_FIGURES: Sequence[Column[ProducerRow]] = (
 
 #: What the states mean.
 STATES = (
-    (State.STUCK, "at one message for too long; a hub: no heartbeat for 15 s"),
+    (State.STUCK, f"at one message for too long; a hub: no heartbeat for {STALE_AFTER:g} s"),
     (State.BLOCKED, "its queue is full, and everybody waits with the enqueuer"),
     (State.NOT_INITIALIZED, "could not be built: see the hub's log"),
     (State.DOWN, "the hub's process is gone; these are its last figures"),
@@ -247,6 +248,6 @@ STATES = (
     (State.UNKNOWN, "its hub is stuck or unread: nobody knows"),
     (State.STOPPED, "the hub was stopped; these are its last figures"),
     (State.FAILING, "producer: the last poll failed"),
-    (State.OVERDUE, "producer: its next poll should have begun 10 s ago"),
-    (State.BEHIND, "its oldest message has waited for more than 10 s"),
+    (State.OVERDUE, f"producer: its next poll should have begun {PATIENCE:g} s ago"),
+    (State.BEHIND, f"its oldest message has waited for more than {PATIENCE:g} s"),
 )
