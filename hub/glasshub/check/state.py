@@ -28,7 +28,7 @@ from ..replacing import replace_file
 #: The first line. A file without it is none of ours, and stays as it is.
 _MAGIC = "glasshub check state 1\n"
 
-_PRODUCER_COUNTERS = ("runs", "failures")
+_PRODUCER_COUNTERS = ("failures",)
 
 #: No hub has so many consumers.
 _MOST_BYTES = 16 << 20
@@ -40,7 +40,7 @@ class StateError(HubError):
 
 @dataclass(frozen=True)
 class Kept:
-    """What is kept of a snapshot: as much as an interval that begins with it takes of it."""
+    """What is kept of a snapshot: as much as an interval that begins with it, and any check, takes of it."""
 
     generation: int
     taken_ns: int
