@@ -66,12 +66,8 @@ class Bus:
             assert self._socket.poll(int(DEADLINE * 1000)), "no hub has subscribed"
             said = self._socket.recv()
 
-    def forget(self) -> None:
-        """Wait until a hub that has ended is gone for the bus as well."""
-        self.wait_for_unsubscription()
-
     def wait_for_unsubscription(self) -> None:
-        """Wait until a hub wants less than before."""
+        """Wait until a hub wants less than before: nothing, once it has ended."""
         said = b""
         while not said.startswith(b"\0"):
             assert self._socket.poll(int(DEADLINE * 1000)), "no hub has unsubscribed"

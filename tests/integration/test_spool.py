@@ -98,7 +98,7 @@ def test_what_a_killed_hub_has_accepted_is_handled_after_the_next_start(
             hub.wait_until(lambda s: s.consumers[0].enqueued - restored >= enough, "many to be accepted")  # noqa: B023
             hub.stop(signal.SIGKILL)
             accepted.append(hub.snapshot().consumers[0].enqueued - restored)
-        bus.forget()
+        bus.wait_for_unsubscription()
 
     with hub_on(bus, tmp_path, "--shape", shape, toml=toml) as hub:
         hub.wait_until(has_done_all, "everything to be handled")
@@ -161,14 +161,14 @@ def test_a_consumer_that_cannot_be_built_gets_what_waits_for_it_when_it_can(tmp_
     with hub_on(bus, tmp_path, toml=spool(tmp_path) + gate(tmp_path) + other) as hub:
         waiting_for_gate(bus, hub, 5)
         hub.stop(signal.SIGKILL)
-    bus.forget()
+    bus.wait_for_unsubscription()
     broken = f'[consumers.Gate]\nclass = "{HERE}:Unbuildable"\n'
     with hub_on(bus, tmp_path, toml=spool(tmp_path) + broken + other) as hub:
         publish(bus, 50, "later-")
         hub.wait_until_finished(50)
         hub.stop()
         said = hub.said()
-    bus.forget()
+    bus.wait_for_unsubscription()
 
     with hub_on(bus, tmp_path, toml=spool(tmp_path) + recorder(tmp_path, "Gate") + other) as hub:
         hub.wait_until(has_done_all, "everything to be handled")
@@ -185,7 +185,7 @@ def test_what_waits_for_somebody_who_does_not_run_stays_until_it_is_dropped_on_c
     with hub_on(bus, tmp_path, toml=spool(tmp_path) + gate(tmp_path)) as hub:
         waiting_for_gate(bus, hub, 5)
         hub.stop(signal.SIGKILL)
-    bus.forget()
+    bus.wait_for_unsubscription()
     with hub_on(bus, tmp_path, toml=spool(tmp_path) + recorder(tmp_path, "other")) as hub:
         refused = cli.main(["spool", "drop-consumer", place, "Gate"])
         listed = cli.main(["spool", "list", place])
@@ -207,7 +207,7 @@ def test_a_new_consumer_begins_at_the_end_or_with_the_oldest_as_it_is_configured
     with hub_on(bus, tmp_path, toml=spool(tmp_path) + gate(tmp_path)) as hub:
         waiting_for_gate(bus, hub, 5)
         hub.stop(signal.SIGKILL)
-    bus.forget()
+    bus.wait_for_unsubscription()
     consumers = recorder(tmp_path, "new") + recorder(tmp_path, "old", 'from = "oldest"')
     consumers += recorder(tmp_path, "picky", 'from = "oldest"', 'topics = ["nothing"]')
     with hub_on(bus, tmp_path, toml=spool(tmp_path) + consumers) as hub:
