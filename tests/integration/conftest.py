@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What several test files need of the machine."""
+"""What several test files need: a bus, and of the machine a collectd."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from ..needs import give_up
 from .collectd_daemon import Collectd
+from .hubs import Bus, bus_in
 
 _PLUGINS = (
     "csv",
@@ -22,6 +25,13 @@ _PLUGINS = (
     "write_graphite",
     "write_prometheus",
 )
+
+
+@pytest.fixture
+def bus(tmp_path: Path) -> Iterator[Bus]:
+    """A bus for as long as the test lasts."""
+    with bus_in(tmp_path) as bus:
+        yield bus
 
 
 @pytest.fixture(scope="session")

@@ -8,23 +8,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from ..contract.segments import Segment
 from ..disks import CannotMountError, HungDisk
-from .hubs import DEADLINE, ROOT, Bus, HubProcess, bus_in, hub_on, wait_until
+from .hubs import DEADLINE, ROOT, Bus, HubProcess, hub_on, wait_until
 
 HERE = "tests.integration.consumers"
 OK, WARNING, CRITICAL, UNKNOWN = range(4)
-
-
-@pytest.fixture
-def bus(tmp_path: Path) -> Iterator[Bus]:
-    with bus_in(tmp_path) as bus:
-        yield bus
 
 
 #: The program check_glasshub.

@@ -22,18 +22,12 @@ from glasshub.message import Frame
 from glasshub.spool import Log
 
 from ..unit.fake_datagrepper import FakeDatagrepper, published
-from .hubs import DEADLINE, Bus, HubProcess, bus_in, hub_on, wait_until
+from .hubs import DEADLINE, Bus, HubProcess, hub_on, wait_until
 from .old_site import ENABLED, noted
 
 HERE = "tests.integration.old_site"
 
 every_shape = pytest.mark.parametrize("shape", ["inline", "shared", "threads", "processes"])
-
-
-@pytest.fixture
-def bus(tmp_path: Path) -> Iterator[Bus]:
-    with bus_in(tmp_path) as bus:
-        yield bus
 
 
 @contextmanager

@@ -7,22 +7,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from .hubs import ROOT, Bus, HubProcess, bus_in, hub_on
+from .hubs import ROOT, Bus, HubProcess, hub_on
 
 HERE = "tests.integration.consumers"
 
 every_shape = pytest.mark.parametrize("shape", ["inline", "shared", "threads", "processes"])
-
-
-@pytest.fixture
-def bus(tmp_path: Path) -> Iterator[Bus]:
-    with bus_in(tmp_path) as bus:
-        yield bus
 
 
 def moody(directory: Path, settings: str, *keys: str, hub: str = "") -> str:

@@ -35,12 +35,6 @@ def hub_on(
         yield hub
 
 
-@pytest.fixture
-def bus(tmp_path: Path) -> Iterator[Bus]:
-    with bus_in(tmp_path) as bus:
-        yield bus
-
-
 def configure(directory: Path, endpoint: str = "", **more: Any) -> str:
     """Write fedmsg's configuration; the monitoring socket in it."""
     endpoint = endpoint or f"ipc://{directory}/monitoring"

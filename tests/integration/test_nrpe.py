@@ -14,7 +14,7 @@ from glasshub.check.plugin import Status
 
 from ..contract.segments import Segment
 from ..status_lines import LINE
-from .hubs import ROOT, Bus, bus_in, hub_on
+from .hubs import ROOT, Bus, hub_on
 from .nrpe import installed_plugins, nrpe_in, public_directory
 
 HERE = "tests.integration.checked"
@@ -39,12 +39,6 @@ class = "{here}:Badges"
 def directory() -> Iterator[Path]:
     with public_directory() as directory:
         yield directory
-
-
-@pytest.fixture
-def bus(tmp_path: Path) -> Iterator[Bus]:
-    with bus_in(tmp_path) as bus:
-        yield bus
 
 
 def snippet(plugins: Path) -> dict[str, str]:

@@ -5,23 +5,16 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from .hubs import Bus, HubProcess, bus_in, hub_on
+from .hubs import Bus, HubProcess, hub_on
 
 HERE = "tests.integration.consumers"
 MIB = 1 << 20
 
 queueing_shape = pytest.mark.parametrize("shape", ["shared", "threads", "processes"])
-
-
-@pytest.fixture
-def bus(tmp_path: Path) -> Iterator[Bus]:
-    with bus_in(tmp_path) as bus:
-        yield bus
 
 
 def standing_still(directory: Path, *keys: str, hub: str = "") -> str:

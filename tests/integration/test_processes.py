@@ -8,7 +8,7 @@ import resource
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import pytest
 
 from glasshub_stats import ConsumerStats, Snapshot
 
-from .hubs import DEADLINE, Bus, HubProcess, bus_in, hub_on, wait_until
+from .hubs import DEADLINE, Bus, HubProcess, hub_on, wait_until
 
 HERE = "tests.integration.crashing"
 
@@ -24,12 +24,6 @@ HERE = "tests.integration.crashing"
 BATCH = 64
 
 COUNTERS = ("enqueued", "dequeued", "processed", "failed", "interrupted", "repeated", "recalled", "requeued", "dropped")
-
-
-@pytest.fixture
-def bus(tmp_path: Path) -> Iterator[Bus]:
-    with bus_in(tmp_path) as bus:
-        yield bus
 
 
 def consumer(directory: Path, name: str, *keys: str, **settings: object) -> str:

@@ -21,7 +21,7 @@ from glasshub import __version__
 from ..needs import give_up, program
 from . import rpms
 from .collectd_daemon import Collectd
-from .hubs import ROOT, Bus, HubProcess, bus_in
+from .hubs import ROOT, Bus, HubProcess
 from .rpms import File, Package
 
 pytestmark = pytest.mark.slow
@@ -119,12 +119,6 @@ def root(built: dict[str, Package], tmp_path_factory: pytest.TempPathFactory) ->
     directory = tmp_path_factory.mktemp("root")
     rpms.unpack([package for name, package in built.items() if name != "src"], directory)
     return directory
-
-
-@pytest.fixture
-def bus(tmp_path: Path) -> Iterator[Bus]:
-    with bus_in(tmp_path) as bus:
-        yield bus
 
 
 def test_an_archive_of_the_sources_is_all_that_is_needed_to_build(built: dict[str, Package]) -> None:

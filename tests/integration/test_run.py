@@ -9,7 +9,6 @@ import re
 import resource
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,12 +19,6 @@ from .hubs import DEADLINE, Bus, HubProcess, bus_in, hub_on, wait_until
 HERE = "tests.integration.consumers"
 SHAPES = ("inline", "shared", "threads", "processes")
 RECORDED = Path(__file__).parents[3] / "shared" / "data" / "fedmsg-messages.jsonl"
-
-
-@pytest.fixture
-def bus(tmp_path: Path) -> Iterator[Bus]:
-    with bus_in(tmp_path) as bus:
-        yield bus
 
 
 def recorders(directory: Path) -> str:

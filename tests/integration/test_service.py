@@ -17,15 +17,9 @@ import pytest
 
 from ..needs import program
 from ..service_manager import ServiceManager, manager_at
-from .hubs import DEADLINE, ROOT, Bus, HubProcess, bus_in, wait_until
+from .hubs import DEADLINE, ROOT, Bus, HubProcess, wait_until
 
 HERE = "tests.integration.consumers"
-
-
-@pytest.fixture
-def bus(tmp_path: Path) -> Iterator[Bus]:
-    with bus_in(tmp_path) as bus:
-        yield bus
 
 
 @pytest.fixture

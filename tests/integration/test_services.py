@@ -16,7 +16,7 @@ import pytest
 from glasshub.compat.x509 import make_x509_usable
 
 from ..pki import Authority
-from .hubs import DEADLINE, Bus, HubProcess, bus_in, hub_on, wait_until
+from .hubs import DEADLINE, Bus, HubProcess, hub_on, wait_until
 from .irc_network import CHANNEL, Network, irc_network
 from .services import Caller, Listener, caller_to, fedmsg_command, free_port, listener_to, write_site
 
@@ -27,12 +27,6 @@ PROBE = "org.fedoraproject.dev.probe"
 
 TOPIC = "org.fedoraproject.dev.git.receive"
 BODY = {"topic": TOPIC, "msg_id": "2014-1", "i": 1, "msg": {"name": "zoë 🐍", "n": 1.50}}
-
-
-@pytest.fixture
-def bus(tmp_path: Path) -> Iterator[Bus]:
-    with bus_in(tmp_path) as bus:
-        yield bus
 
 
 def write_relay(directory: Path, **more: Any) -> list[str]:

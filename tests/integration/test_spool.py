@@ -18,7 +18,7 @@ from glasshub_stats import Snapshot
 
 from .. import needs
 from ..disks import CannotMountError, SmallDisk
-from .hubs import Bus, HubProcess, bus_in, hub_on
+from .hubs import Bus, HubProcess, hub_on
 from .test_overload import open_gate
 
 HERE = "tests.integration.consumers"
@@ -28,12 +28,6 @@ TOPIC = "org.fedoraproject.prod.git.receive"
 BATCH = 64
 
 every_shape = pytest.mark.parametrize("shape", SHAPES)
-
-
-@pytest.fixture
-def bus(tmp_path: Path) -> Iterator[Bus]:
-    with bus_in(tmp_path) as bus:
-        yield bus
 
 
 def spool(directory: Path, *keys: str) -> str:

@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from glasshub.cli import run as run_command
 from glasshub.config import ConfigBuilder
 
 from ..needs import give_up, program
-from .hubs import ROOT, Bus, HubProcess, bus_in, wait_until
+from .hubs import ROOT, Bus, HubProcess, wait_until
 
 PACKAGED = ROOT / "packaging" / "systemd"
 UNITS = ("glasshub.service", "glasshub@.service")
@@ -168,12 +167,6 @@ def test_the_default_configuration_is_one(tmp_path: Path, with_examples: bool) -
     assert (done.returncode, done.stderr) == (0, "")
     assert re.search(rf'^group = "glasshub-stats" +# {file}$', done.stdout, re.MULTILINE)
     assert ('class = "mailer:Mailer"' in done.stdout) is with_examples
-
-
-@pytest.fixture
-def bus(tmp_path: Path) -> Iterator[Bus]:
-    with bus_in(tmp_path) as bus:
-        yield bus
 
 
 @pytest.mark.slow
