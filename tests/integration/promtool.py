@@ -4,16 +4,14 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from ..needs import give_up
+from .venvs import cached, unpack_deb
 
-#: Seconds that a download, or a run, may take.
+#: Seconds that a run may take.
 _DEADLINE = 120.0
 
 
@@ -40,26 +38,11 @@ def judged(directory: Path, *tests: dict[str, Any], rules: Path | None = None) -
 
 
 def _unpacked() -> str:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "glasshub-tests"
-    kept = cache / "promtool"
-    if not kept.exists():
-        with tempfile.TemporaryDirectory() as name:
-            directory = Path(name)
-            directory.chmod(0o755)  # apt downloads as a user of its own
-            _run("apt-get", "download", "prometheus", directory=directory)
-            (package,) = directory.glob("prometheus_*.deb")
-            _run("dpkg-deb", "--extract", str(package), "unpacked", directory=directory)
-            cache.mkdir(parents=True, exist_ok=True)
-            ours = cache / f"promtool.{os.getpid()}"  # nobody shall run half of it
-            shutil.copy(directory / "unpacked/usr/bin/promtool", ours)
-            ours.replace(kept)
-    return str(kept)
+    return str(cached("promtool", made_of="prometheus", make=_unpack) / "promtool")
 
 
-def _run(*command: str, directory: Path) -> None:
-    try:
-        done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=_DEADLINE, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        give_up(f"promtool is not installed, nor to be had: {error}")
-    if done.returncode:
-        give_up(f"promtool is not installed, nor to be had: {' '.join(command)}: {done.stderr.strip()}")
+def _unpack(directory: Path) -> None:
+    package = directory / "package"
+    unpack_deb("prometheus", package)
+    shutil.move(package / "usr/bin/promtool", directory)
+    shutil.rmtree(package)  # a daemon of a hundred megabytes

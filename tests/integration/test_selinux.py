@@ -17,7 +17,7 @@ import pytest
 
 from ..needs import give_up, program
 from .hubs import ROOT
-from .venvs import cached, run
+from .venvs import cached, run, unpack_deb
 
 SOURCE = ROOT / "packaging" / "selinux"
 MAKEFILE = Path("/usr/share/selinux/devel/Makefile")
@@ -128,7 +128,7 @@ def build(*command: str) -> None:
 
 def debians_policy() -> Path:
     """A root directory with Debian's policy in it, linked."""
-    program("apt-get"), program("semodule")
+    program("semodule")
     version = _version_of("selinux-policy-dev")
     return cached("selinux", made_of=version, make=lambda root: _link(root, version))
 
@@ -139,12 +139,7 @@ def _version_of(package: str) -> str:
 
 
 def _link(root: Path, version: str) -> None:
-    download = root / "download"
-    download.mkdir(parents=True)
-    run("sh", "-c", 'cd "$0" && apt-get -q download "$1"', str(download), f"selinux-policy-default={version}")
-    (package,) = download.glob("*.deb")
-    run("dpkg-deb", "--extract", str(package), str(root))
-    shutil.rmtree(download)
+    unpack_deb(f"selinux-policy-default={version}", root)
     (root / "var/lib/selinux").mkdir(parents=True, exist_ok=True)
     # semodule compares nothing with neverallow here, as on Debian: its own modules would not all pass.
     (root / "etc/selinux/semanage.conf").write_text("module-store = direct\nexpand-check = 0\n")

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ..needs import give_up
+from ..needs import give_up, program
 
 #: Seconds that one command has; half a minute is usual.
 _DEADLINE = 240.0
@@ -49,7 +49,7 @@ def cached(name: str, *, made_of: object, make: Callable[[Path], None]) -> Path:
         make: Makes it, given its path while it is not whole yet.
     """
     key = hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]
-    directory = cache() / f"{name}-{key}"
+    directory = _cache() / f"{name}-{key}"
     if not directory.exists():
         _forget_old()
         _make(directory, make)
@@ -83,8 +83,23 @@ def run(*command: str) -> None:
         give_up(f"{' '.join(command)} failed: {(done.stdout + done.stderr).strip()[-2000:]}")
 
 
-def cache() -> Path:
-    """Where tests keep what is made once."""
+def unpack_deb(package: str, directory: Path) -> None:
+    """Put the files of one of Debian's packages below a directory, as whoever we are, without installing it.
+
+    Args:
+        package: Its name, or `NAME=VERSION`.
+        directory: Where to; it is made where there is none.
+    """
+    program("apt-get")
+    download = directory / "download"
+    download.mkdir(parents=True)
+    run("sh", "-c", 'cd "$0" && apt-get -q download "$1"', str(download), package)
+    (archive,) = download.glob("*.deb")
+    run("dpkg-deb", "--extract", str(archive), str(directory))
+    shutil.rmtree(download)
+
+
+def _cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "glasshub-tests"
 
 
@@ -104,6 +119,6 @@ def _make(directory: Path, make: Callable[[Path], None]) -> None:
 
 
 def _forget_old() -> None:
-    for directory in cache().glob("*-*"):
+    for directory in _cache().glob("*-*"):
         if directory.stat().st_mtime < time.time() - _LIFETIME:
             shutil.rmtree(directory, ignore_errors=True)
