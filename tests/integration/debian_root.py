@@ -20,7 +20,7 @@ import pytest
 
 from ..needs import give_up, program
 from .hubs import ROOT
-from .venvs import cached, run
+from .venvs import cached, copy_checkout, pip, run
 
 _SUITE = "bookworm"
 
@@ -160,25 +160,20 @@ def _fill_with_wheels(root: Path) -> None:
     for file in (authorities, Path("etc/resolv.conf")):
         shutil.copy("/" / file, root / file)
     wheels = root / WHEELS.lstrip("/")
-    run(sys.executable, "-m", "pip", "-q", "download", "--no-deps", "--dest", str(wheels), "pip")
-    wheel_of_glasshub(wheels)
-    (pip,) = wheels.glob("pip-*.whl")
-    (ours,) = wheels.glob("glasshub-*.whl")
-    inside = ["chroot", str(root), "python3", f"{WHEELS}/{pip.name}/pip"]
+    pip(Path(sys.executable), "download", "--no-deps", "--dest", str(wheels), "pip")
+    ours = wheel_of_glasshub(wheels)
+    (installer,) = wheels.glob("pip-*.whl")
+    inside = ["chroot", str(root), "python3", f"{WHEELS}/{installer.name}/pip"]
     run(*inside, "-q", "wheel", "--wheel-dir", WHEELS, f"{WHEELS}/{ours.name}")
-    pip.unlink()
+    installer.unlink()
     ours.unlink()
 
 
 def wheel_of_glasshub(directory: Path) -> Path:
     """The checkout as a package, built from a copy: building leaves traces."""
     with tempfile.TemporaryDirectory() as copy:
-        source = Path(copy, "glasshub")
-        shutil.copytree(
-            ROOT, source, ignore=shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__", "tests")
-        )
-        pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check"]
-        run(*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(directory), str(source))
+        source = str(copy_checkout(Path(copy, "glasshub")))
+        pip(Path(sys.executable), "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(directory), source)
     return next(directory.glob("glasshub-*.whl"))
 
 
