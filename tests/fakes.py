@@ -83,15 +83,15 @@ class MemorySource:
         self._changed = threading.Condition()
         self._is_idle = self._is_woken = False
 
-    def put(self, *frames: Frame, malformed: int = 0, size: int | None = None) -> None:
+    def put(self, *frames: Frame, malformed: int = 0, size: int | None = None, gaps: Sequence[Gap] = ()) -> None:
         """Publish one batch. Threads: any."""
         if size is None:
             size = sum(len(frame.topic) + len(frame.body) for frame in frames)
-        self._append(Batch(list(frames), malformed, size))
+        self._append(Batch(list(frames), malformed, size, gaps))
 
     def tell_of(self, gap: Gap) -> None:
         """Have a gap close. Threads: any."""
-        self._append(Batch(gaps=[gap]))
+        self.put(gaps=[gap])
 
     def fail(self, error: Exception) -> None:
         """Have a call of `receive` raise, once what was put before has been received. Threads: any."""
@@ -152,7 +152,7 @@ class MemorySource:
             raise first
         if len(first.frames) > limit:
             self._waiting.appendleft(Batch(first.frames[limit:]))
-            return Batch(first.frames[:limit], first.malformed, first.size)
+            return Batch(first.frames[:limit], first.malformed, first.size, first.gaps)
         return first
 
     def _append(self, item: Batch | Exception) -> None:
