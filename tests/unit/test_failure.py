@@ -8,7 +8,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from glasshub.message import Completion, Frame
 from glasshub.stats import Outcome
 
 from ..fakes import PATIENCE, BlockingConsumer, FakeClock, RaisingConsumer, RecordingConsumer, frame
+from .aftercare import KeptAftercare
 from .rig import IN_PROCESS, Rig, Seat, running
 
 HOUR = 3600.0
@@ -56,27 +56,6 @@ class FlakyConsumer(RecordingConsumer):
         if frame.body in self._on and self._attempts[frame.body] <= self._times:
             raise self._error()
         return outcome
-
-
-@dataclass
-class Notes:
-    """An `Aftercare` that does nothing but write down what it was asked for."""
-
-    retries: list[tuple[int, Frame, float, str]] = field(default_factory=list)
-    parked: list[tuple[int, Frame, Failure]] = field(default_factory=list)
-    halted: list[tuple[int, str]] = field(default_factory=list)
-
-    def retry(self, station: int, frame: Frame, after: float, error: str) -> None:
-        """See `Aftercare.retry`."""
-        self.retries.append((station, frame, after, error))
-
-    def park(self, station: int, frame: Frame, failure: Failure) -> None:
-        """See `Aftercare.park`."""
-        self.parked.append((station, frame, failure))
-
-    def halt(self, station: int, reason: str) -> None:
-        """See `Aftercare.halt`."""
-        self.halted.append((station, reason))
 
 
 def ended(rig: Rig, consumer: int = 0) -> tuple[int, int, int, int, int]:
@@ -141,7 +120,7 @@ def test_what_a_consumer_has_logged_itself_is_not_logged_again_unless_it_is_give
         error.__cause__ = ValueError("bad row")
         return error
 
-    notes, parking = Notes(), RetryPolicy(parks=True)
+    notes, parking = KeptAftercare(), RetryPolicy(parks=True)
     seats = [Seat("fails", RaisingConsumer(reported)), Seat("parks", RaisingConsumer(reported), retry=parking)]
     with running(path, "threads", *seats, aftercare=notes) as rig:
         rig.publish(frame())
@@ -256,7 +235,7 @@ def test_a_message_is_done_once_and_only_when_it_is_not_tried_again(shape: str, 
 
 @every_shape
 def test_what_is_parked_is_counted_and_handed_over_with_what_is_known_of_it(shape: str, path: Path) -> None:
-    notes, before_ns = Notes(), time.monotonic_ns()
+    notes, before_ns = KeptAftercare(), time.monotonic_ns()
     policy = RetryPolicy(parks=True)
     done: list[None] = []
     message = frame(1).again(before_ns + 1).again(before_ns + 2)
@@ -284,12 +263,12 @@ def test_what_is_parked_is_counted_and_handed_over_with_what_is_known_of_it(shap
 @every_shape
 def test_somebody_else_may_take_care_of_messages_and_bring_them_back(shape: str, path: Path) -> None:
     """In a worker process: the queues are here, and who knows when a message is due is somewhere else."""
-    consumer, notes = FlakyConsumer(ValueError, 1, b"1"), Notes()
+    consumer, notes = FlakyConsumer(ValueError, 1, b"1"), KeptAftercare()
 
     with running(path, shape, Seat("flaky", consumer, retry=THREE), aftercare=notes) as rig:
         rig.publish(frame(1))
         rig.settle()
-        ((station, message, after, error),) = notes.retries
+        ((station, message, after, error),) = notes.retried
         rig.shape.requeue(station, message.again(time.monotonic_ns()))
         rig.settle()
 
@@ -302,7 +281,7 @@ def test_somebody_else_may_take_care_of_messages_and_bring_them_back(shape: str,
 def test_an_attempt_is_counted_before_anybody_takes_care_of_the_message(shape: str, path: Path) -> None:
     """Else it might be seen to come again before it was seen to go."""
 
-    class Looking(Notes):
+    class Looking(KeptAftercare):
         def retry(self, station: int, frame: Frame, after: float, error: str) -> None:
             seen.append((rig.stats(station).retried, rig.stats(station).in_flight))
 
