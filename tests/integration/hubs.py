@@ -191,9 +191,9 @@ def bus_in(directory: Path, name: str = "bus") -> Iterator[Bus]:
 
 
 @contextmanager
-def hub_on(bus: Bus | None, directory: Path, *arguments: str, toml: str = "", name: str = "h") -> Iterator[HubProcess]:
-    """A hub that has subscribed to the bus if there is one, for as long as the context lasts."""
-    hub = HubProcess(directory, bus, arguments, toml=toml, name=name)
+def hub_on(bus: Bus | None, directory: Path, *arguments: str, **more: Any) -> Iterator[HubProcess]:
+    """A hub that has subscribed to the bus if there is one, for as long as the context lasts; see `HubProcess`."""
+    hub = HubProcess(directory, bus, arguments, **more)
     try:
         hub.wait_until_running()
         if bus is not None:

@@ -9,8 +9,7 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,7 @@ from glasshub import __version__
 from ..needs import give_up, program
 from . import rpms
 from .collectd_daemon import Collectd
-from .hubs import ROOT, Bus, HubProcess
+from .hubs import ROOT, Bus, HubProcess, hub_on
 from .rpms import File, Package
 
 pytestmark = pytest.mark.slow
@@ -288,25 +287,13 @@ def test_what_the_operator_has_written_outlasts_an_upgrade_and_the_removal(
     assert not (root / "usr/bin/glasshub").exists()
 
 
-@contextmanager
-def installed_hub(root: Path, directory: Path, bus: Bus) -> Iterator[HubProcess]:
+def installed_hub(root: Path, directory: Path, bus: Bus) -> AbstractContextManager[HubProcess]:
     """A hub that runs from a system of its own."""
     start = directory / "start"
     start.write_text(f'#!/bin/sh\nshift 2 # -m glasshub\nexec {sys.executable} {root}/usr/bin/glasshub "$@"\n')
     start.chmod(0o755)
-    hub = HubProcess(
-        directory,
-        bus,
-        ["--consumer", "tests.integration.consumers:Everything"],
-        python=start,
-        environment=installed(root),
-    )
-    try:
-        hub.wait_until_running()
-        bus.wait()
-        yield hub
-    finally:
-        hub.close()
+    consumer = "tests.integration.consumers:Everything"
+    return hub_on(bus, directory, "--consumer", consumer, python=start, environment=installed(root))
 
 
 def installed(root: Path) -> dict[str, str]:

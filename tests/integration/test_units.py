@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from glasshub.cli import run as run_command
 from glasshub.config import ConfigBuilder
 
 from ..needs import give_up, program
-from .hubs import ROOT, Bus, HubProcess, wait_until
+from .hubs import ROOT, Bus, hub_on, wait_until
 
 PACKAGED = ROOT / "packaging" / "systemd"
 UNITS = ("glasshub.service", "glasshub@.service")
@@ -174,9 +173,7 @@ def test_a_hub_at_work_makes_no_system_call_that_the_units_forbid(tmp_path: Path
     """Here nobody hinders it: only in a unit that runs could one see what comes of it."""
     toml = f'[spool]\ndirectory = "{tmp_path}"\n[stats]\ngroup = "{grp.getgrgid(os.getgid()).gr_name}"\n'
     trace, consumer = tmp_path / "trace", "tests.integration.consumers:Everything"
-    with closing(HubProcess(tmp_path, bus, ["--consumer", consumer], toml=toml, python=traced(trace))) as hub:
-        hub.wait_until_running()
-        bus.wait()
+    with hub_on(bus, tmp_path, "--consumer", consumer, toml=toml, python=traced(trace)) as hub:
         bus.publish_many(10)
         hub.wait_until_finished(10)
         assert hub.stop() == 0
