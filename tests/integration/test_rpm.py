@@ -339,12 +339,13 @@ def checked(root: Path, command: str, directory: Path) -> int:
     return subprocess.run([sys.executable, f"{root}{words[0]}", *words[1:]], env=environment, check=False).returncode
 
 
-def test_the_installed_plugin_has_the_real_collectd_see_the_installed_hub(root: Path, bus: Bus, tmp_path: Path) -> None:
-    daemon = shutil.which("collectd", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or program("collectd")
+def test_the_installed_plugin_has_the_real_collectd_see_the_installed_hub(
+    root: Path, bus: Bus, tmp_path: Path, program: str
+) -> None:
     (tmp_path / "modules").mkdir()
     shutil.copy(six.__file__, tmp_path / "modules")
     config = _COLLECTD.format(directory=tmp_path, root=root, site=f"{root}{SITE}")
-    with installed_hub(root, tmp_path, bus) as hub, Collectd(daemon, tmp_path, config) as collectd:
+    with installed_hub(root, tmp_path, bus) as hub, Collectd(program, tmp_path, config) as collectd:
         bus.publish_many(10)
         hub.wait_until_finished(10)
 
