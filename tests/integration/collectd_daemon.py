@@ -28,13 +28,14 @@ LIVE_HUB = Path(__file__).with_name("live_hub.py")
 #: Seconds after which something that has to happen is taken not to.
 DEADLINE = 20.0
 
-_BASIC_CONFIG = """
+_BEGINNING = """
 Hostname "testhost"
 BaseDir "{directory}"
 PIDFile "{directory}/pid"
-Interval 1
+Interval {interval}
 LoadPlugin logfile
 <Plugin logfile>
+  LogLevel info
   File "{directory}/log"
   PrintSeverity true
 </Plugin>
@@ -42,6 +43,9 @@ LoadPlugin unixsock
 <Plugin unixsock>
   SocketFile "{directory}/collectd-unixsock"
 </Plugin>
+"""
+
+_EVERY_HUB = """
 LoadPlugin python
 <Plugin python>
   ModulePath "{modules}"
@@ -248,9 +252,14 @@ def module_path(directory: Path) -> Path:
     return path
 
 
+def beginning(directory: Path, interval: float = 1.0) -> str:
+    """What a configuration begins with: a log and a socket where `Collectd` looks for them."""
+    return _BEGINNING.format(directory=directory, interval=interval)
+
+
 def basic_config(directory: Path) -> str:
     """A configuration that reads every hub in the directory each second, and keeps nothing."""
-    return _BASIC_CONFIG.format(directory=directory, modules=module_path(directory))
+    return beginning(directory) + _EVERY_HUB.format(directory=directory, modules=module_path(directory))
 
 
 def free_port() -> int:

@@ -22,27 +22,24 @@ import pytest
 from collectd_glasshub.config import KEYS
 from glasshub_stats import values
 
-from .collectd_daemon import ROOT, Collectd, HubProcess, Row, free_port, hub_process, module_path, prometheus, until
+from .collectd_daemon import (
+    ROOT,
+    Collectd,
+    HubProcess,
+    Row,
+    beginning,
+    free_port,
+    hub_process,
+    module_path,
+    prometheus,
+    until,
+)
 
 UP = "glasshub-hub/gauge-up"
 PROCESSED = "glasshub-hub.Mailer/operations-processed"
 INTERVAL = 0.2
 
 _CONFIG = """
-Hostname "testhost"
-BaseDir "{directory}"
-PIDFile "{directory}/pid"
-Interval {interval}
-LoadPlugin logfile
-<Plugin logfile>
-  LogLevel info
-  File "{directory}/log"
-  PrintSeverity true
-</Plugin>
-LoadPlugin unixsock
-<Plugin unixsock>
-  SocketFile "{directory}/collectd-unixsock"
-</Plugin>
 LoadPlugin csv
 <Plugin csv>
   DataDir "{directory}/csv"
@@ -79,8 +76,8 @@ def collectd(program: str, tmp_path: Path) -> Callable[..., Collectd]:
 
     def make(*lines: str, path: str = "hub.stats", more: str = "", interval: float = INTERVAL) -> Collectd:
         block = "\n".join([f'    Path "{tmp_path}/{path}"', *(f"    {line}" for line in lines)])
-        config = _CONFIG.format(directory=tmp_path, modules=module_path(tmp_path), interval=interval, lines=block)
-        return Collectd(program, tmp_path, config + more)
+        config = _CONFIG.format(directory=tmp_path, modules=module_path(tmp_path), lines=block)
+        return Collectd(program, tmp_path, beginning(tmp_path, interval) + config + more)
 
     return make
 

@@ -19,7 +19,7 @@ from glasshub import __version__
 
 from ..needs import give_up, program
 from . import rpms
-from .collectd_daemon import Collectd
+from .collectd_daemon import Collectd, beginning
 from .hubs import ROOT, Bus, HubProcess, hub_on
 from .rpms import File, Package
 
@@ -344,7 +344,7 @@ def test_the_installed_plugin_has_the_real_collectd_see_the_installed_hub(
 ) -> None:
     (tmp_path / "modules").mkdir()
     shutil.copy(six.__file__, tmp_path / "modules")
-    config = _COLLECTD.format(directory=tmp_path, root=root, site=f"{root}{SITE}")
+    config = beginning(tmp_path, 0.2) + _COLLECTD.format(directory=tmp_path, root=root, site=f"{root}{SITE}")
     with installed_hub(root, tmp_path, bus) as hub, Collectd(program, tmp_path, config) as collectd:
         bus.publish_many(10)
         hub.wait_until_finished(10)
@@ -355,18 +355,6 @@ def test_the_installed_plugin_has_the_real_collectd_see_the_installed_hub(
 
 #: With the installed file as it is; but that reads /run/glasshub.
 _COLLECTD = """
-Hostname "testhost"
-BaseDir "{directory}"
-PIDFile "{directory}/pid"
-Interval 0.2
-LoadPlugin logfile
-<Plugin logfile>
-  File "{directory}/log"
-</Plugin>
-LoadPlugin unixsock
-<Plugin unixsock>
-  SocketFile "{directory}/collectd-unixsock"
-</Plugin>
 LoadPlugin python
 <Plugin python>
   ModulePath "{directory}/modules"
