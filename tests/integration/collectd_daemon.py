@@ -82,16 +82,14 @@ class HubProcess:
 
     process: subprocess.Popen[bytes]
 
-    def __init__(self, path: Path, *command: object) -> None:
+    def __init__(self, path: Path, *options: str) -> None:
         self.path = path
-        self._command = list(map(str, command))
+        self._command = [sys.executable, str(LIVE_HUB), str(path), *options]
 
     def start(self) -> HubProcess:
         """Run the hub; it is there when its segment has been replaced."""
         before = self._inode()
-        self.process = subprocess.Popen(
-            [sys.executable, *self._command], env={**os.environ, "PYTHONPATH": str(ROOT / "hub")}
-        )
+        self.process = subprocess.Popen(self._command, env={**os.environ, "PYTHONPATH": str(ROOT / "hub")})
         until(self._inode, lambda inode: inode not in {0, before}, "the segment of the hub")
         return self
 
@@ -108,9 +106,9 @@ class HubProcess:
 
 
 @contextmanager
-def hub_process(path: Path, script: Path = LIVE_HUB, *arguments: object) -> Iterator[HubProcess]:
+def hub_process(path: Path, *options: str) -> Iterator[HubProcess]:
     """A hub that runs when the context begins and is gone when it ends."""
-    hub = HubProcess(path, script, path, *arguments)
+    hub = HubProcess(path, *options)
     try:
         yield hub.start()
     finally:

@@ -18,7 +18,6 @@ from .collectd_daemon import ROOT, Collectd, basic_config, hub_process, until
 
 SCRIPT = ROOT / "packaging/collectd/glasshub-notify"
 THRESHOLDS = ROOT / "packaging/collectd/thresholds.conf"
-SLOW_HUB = Path(__file__).with_name("slow_hub.py")
 
 _EXEC = """
 LoadPlugin exec
@@ -62,7 +61,7 @@ def anybodys() -> Iterator[Path]:
 def test_a_consumer_that_falls_behind_raises_an_alarm_and_calls_it_off_when_it_has_caught_up(
     program: str, tmp_path: Path, anybodys: Path
 ) -> None:
-    script, told, is_fast = anybodys / SCRIPT.name, anybodys / "told", tmp_path / "fast"
+    script, told, is_fast = anybodys / SCRIPT.name, anybodys / "told", tmp_path / "hub.stats.fast"
     shutil.copy(SCRIPT, script)
     thresholds = THRESHOLDS.read_text(encoding="utf-8")
     assert "WarningMax 300\n      FailureMax 1800" in thresholds
@@ -75,7 +74,8 @@ def test_a_consumer_that_falls_behind_raises_an_alarm_and_calls_it_off_when_it_h
         text = told.read_text(encoding="utf-8") if told.exists() else ""
         return [line for line in text.splitlines() if "waiting" in line]
 
-    with hub_process(tmp_path / "hub.stats", SLOW_HUB, is_fast), Collectd(program, tmp_path, config):
+    slow = ("--shape", "threads", "--consumer", "live_hub:Slowpoke")
+    with hub_process(tmp_path / "hub.stats", *slow), Collectd(program, tmp_path, config):
         raised = until(lines, lambda said: any(" FAILURE: " in line for line in said), "the alarm")
         is_fast.touch()
         called_off = until(lines, lambda said: " OKAY: " in said[-1], "the all-clear")
