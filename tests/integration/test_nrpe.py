@@ -17,7 +17,8 @@ from ..status_lines import LINE
 from .hubs import ROOT, Bus, hub_on
 from .nrpe import installed_plugins, nrpe_in, public_directory
 
-HERE = "tests.integration.checked"
+CONSUMERS = "tests.integration.consumers"
+PRODUCER = "tests.integration.checked:DigestProducer"
 SNIPPET = ROOT / "packaging/nagios/nrpe.d/glasshub.cfg"
 
 OK, WARNING, CRITICAL, UNKNOWN = map(int, Status)
@@ -28,10 +29,12 @@ mode = "0644"
 [fedmsg]
 config = ["{directory}/fedmsg-config.py"]
 [consumers.Mailer]
-class = "{here}:Mailer"
+class = "{consumers}:Gate"
+topics = ["org."]
 settings = {{fifo = "{directory}/fifo"}}
 [consumers.Badges]
-class = "{here}:Badges"
+class = "{consumers}:Failing"
+topics = ["org.fedoraproject.prod.badges"]
 """
 
 
@@ -52,13 +55,13 @@ def configured(directory: Path) -> str:
     os.mkfifo(directory / "fifo")
     config = {"environment": "dev", "endpoints": {}, "moksha.monitoring.socket": f"ipc://{directory}/monitoring"}
     (directory / "fedmsg-config.py").write_text(f"config = {config!r}\n", encoding="utf-8")
-    return TOML.format(here=HERE, directory=directory)
+    return TOML.format(consumers=CONSUMERS, directory=directory)
 
 
 @pytest.mark.slow
 def test_every_command_of_the_snippet_is_answered(directory: Path, bus: Bus) -> None:
     """2,000 messages wait for Mailer, Badges has failed three times; then the hub is killed."""
-    producers = f"--with-producers={HERE}:DigestProducer"
+    producers = f"--with-producers={PRODUCER}"
     commands = snippet(installed_plugins(directory))
     toml = configured(directory)
     with hub_on(bus, directory, producers, toml=toml, name="fedmsg-hub") as hub, nrpe_in(directory, commands) as nrpe:
