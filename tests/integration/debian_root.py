@@ -91,6 +91,10 @@ class Machine:
         assert done.returncode == 0 or not check, f"{shlex.join(arguments)}: {done.stdout}{done.stderr}"
         return done
 
+    def property(self, unit: str, name: str) -> str:
+        """What systemd says of a unit."""
+        return self.run("systemctl", "show", "--value", "--property", name, unit).stdout.strip()
+
     def read(self, path: str) -> str:
         """A file of it, as it is now."""
         return self.run("cat", path).stdout

@@ -97,10 +97,6 @@ class Host:
     first: Run
     second: Run
 
-    def property(self, unit: str, name: str) -> str:
-        """What systemd says of a unit."""
-        return self.machine.run("systemctl", "show", "--value", "--property", name, unit).stdout.strip()
-
     def ask_nrpe(self, check: str) -> subprocess.CompletedProcess[str]:
         """What NRPE answers to whoever asks it over the network."""
         return self.machine.run("/usr/lib/nagios/plugins/check_nrpe", "-H", "127.0.0.1", "-c", check, check=False)
@@ -226,10 +222,10 @@ def test_the_second_time_nothing_changes(host: Host) -> None:
 def test_hubs_run_as_hardened_services_that_come_again_at_boot(host: Host) -> None:
     for hub in HUBS:
         unit = f"glasshub@{hub}"
-        assert host.property(unit, "SubState") == "running"
-        assert host.property(unit, "UnitFileState") == "enabled"
-        assert host.property(unit, "NoNewPrivileges") == "yes"
-        assert host.property(unit, "StatusText").startswith("running: 0 messages waiting")
+        assert host.machine.property(unit, "SubState") == "running"
+        assert host.machine.property(unit, "UnitFileState") == "enabled"
+        assert host.machine.property(unit, "NoNewPrivileges") == "yes"
+        assert host.machine.property(unit, "StatusText").startswith("running: 0 messages waiting")
 
 
 def test_numbers_arrive_in_collectd_and_nrpe_answers(host: Host) -> None:
@@ -253,7 +249,9 @@ def test_numbers_arrive_in_collectd_and_nrpe_answers(host: Host) -> None:
 
 def test_collectd_and_nrpe_may_read_segments_and_no_configuration(host: Host) -> None:
     machine = host.machine
-    groups = machine.run("grep", "Groups", f"/proc/{host.property('collectd', 'MainPID')}/status").stdout.split()
+    groups = machine.run(
+        "grep", "Groups", f"/proc/{host.machine.property('collectd', 'MainPID')}/status"
+    ).stdout.split()
     number = machine.run("getent", "group", "glasshub-stats").stdout.split(":")[2]
 
     assert number in groups
@@ -296,11 +294,11 @@ def test_only_what_has_changed_is_restarted(host: Host, tmp_path: Path) -> None:
     site = packaging / "ansible" / "site.yml"
     text = site.read_text(encoding="utf-8").replace("shape: threads", "shape: shared").replace("-w 1000", "-w 500")
     site.write_text(text, encoding="utf-8")
-    before = [host.property(service, "MainPID") for service in services]
+    before = [host.machine.property(service, "MainPID") for service in services]
 
     changed = host.ansible.play(site)
 
-    after = [host.property(service, "MainPID") for service in services]
+    after = [host.machine.property(service, "MainPID") for service in services]
     assert not changed.failed, changed.text
     assert [old != new for old, new in zip(before, after)] == [False, True, False, False]
     assert 'shape = "shared"' in host.machine.read("/etc/glasshub/archive.toml")

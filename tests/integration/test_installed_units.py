@@ -84,11 +84,6 @@ def configure(machine: Machine, name: str) -> None:
     machine.run("chmod", "0640", file)
 
 
-def shown(machine: Machine, unit: str, name: str) -> str:
-    """What systemd says of a unit."""
-    return machine.run("systemctl", "show", unit, "--property", name, "--value").stdout.strip()
-
-
 def stats(machine: Machine, *groups: str) -> str:
     """What a user sees who is in these groups."""
     command = ["runuser", "-u", "nobody", *(f"--supp-group={group}" for group in groups), "--"]
@@ -103,7 +98,7 @@ def test_hubs_run_side_by_side_and_one_that_stops_takes_nothing_from_the_other(m
 
     assert "\nglasshub: running" in "\n" + both
     assert "\nbadges: running" in "\n" + both
-    assert shown(machine, "glasshub.service", "Result") == "success"
+    assert machine.property("glasshub.service", "Result") == "success"
     left = stats(machine, "glasshub-stats")
     assert "badges: running" in left
     assert "! the hub was stopped; these are its last figures" in left
@@ -125,13 +120,13 @@ def test_the_backlog_is_on_disk_and_nobody_elses_business(machine: Machine) -> N
 
 def test_a_hub_that_was_killed_is_started_anew(machine: Machine) -> None:
     machine.run("systemctl", "start", "glasshub.service")
-    before = shown(machine, "glasshub.service", "MainPID")
+    before = machine.property("glasshub.service", "MainPID")
 
     machine.run("systemctl", "kill", "--signal=KILL", "--kill-who=main", "glasshub.service")
 
-    wait_until(lambda: shown(machine, "glasshub.service", "NRestarts") == "1", "a restart")
-    wait_until(lambda: shown(machine, "glasshub.service", "ActiveState") == "active", "a hub that is ready")
-    assert shown(machine, "glasshub.service", "MainPID") not in {"0", before}
+    wait_until(lambda: machine.property("glasshub.service", "NRestarts") == "1", "a restart")
+    wait_until(lambda: machine.property("glasshub.service", "ActiveState") == "active", "a hub that is ready")
+    assert machine.property("glasshub.service", "MainPID") not in {"0", before}
 
 
 def test_a_configuration_that_is_refused_is_said_once(machine: Machine) -> None:
@@ -139,8 +134,8 @@ def test_a_configuration_that_is_refused_is_said_once(machine: Machine) -> None:
 
     started = machine.run("systemctl", "start", "glasshub@wrong.service", check=False)
 
-    wait_until(lambda: shown(machine, "glasshub@wrong.service", "ActiveState") == "failed", "systemd to give up")
+    wait_until(lambda: machine.property("glasshub@wrong.service", "ActiveState") == "failed", "systemd to give up")
     log = machine.run("journalctl", "--no-pager", "--output=cat", "--unit=glasshub@wrong.service").stdout
     assert started.returncode != 0
-    assert shown(machine, "glasshub@wrong.service", "NRestarts") == "0"
+    assert machine.property("glasshub@wrong.service", "NRestarts") == "0"
     assert log.count("glasshub: /etc/glasshub/wrong.toml: unknown key 'hub.shap'; did you mean 'shape'?") == 1
