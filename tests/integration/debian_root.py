@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from ..needs import give_up, program
-from .hubs import ROOT
+from .hubs import ROOT, wait_until
 from .venvs import cached, copy_checkout, pip, run
 
 _SUITE = "bookworm"
@@ -90,6 +89,11 @@ class Machine:
         done = subprocess.run(self.command(*arguments), capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0 or not check, f"{shlex.join(arguments)}: {done.stdout}{done.stderr}"
         return done
+
+    def is_up(self) -> bool:
+        """Whether all has been started that is started at boot."""
+        state = self.run("systemctl", "is-system-running", check=False).stdout.strip()
+        return state in {"running", "degraded"}
 
     def property(self, unit: str, name: str) -> str:
         """What systemd says of a unit."""
@@ -182,15 +186,18 @@ def wheel_of_glasshub(directory: Path) -> Path:
 
 
 def _booted(root: Path, nspawn: subprocess.Popen[bytes]) -> Machine:
-    deadline = time.monotonic() + _BOOT_DEADLINE
-    while time.monotonic() < deadline and nspawn.poll() is None:
-        for init in _children(nspawn):
-            machine = Machine(root, init)
-            if machine.run("systemctl", "is-system-running", check=False).stdout.strip() in {"running", "degraded"}:
-                _give_an_address(machine)
-                return machine
-        time.sleep(0.1)  # nothing signals it to us
-    return give_up(f"the container did not boot: {_last_words(nspawn)}")
+    def is_up() -> bool:
+        assert nspawn.poll() is None, "the container has ended"
+        return any(Machine(root, init).is_up() for init in _children(nspawn))
+
+    try:
+        wait_until(is_up, "the container to boot", deadline=_BOOT_DEADLINE)
+    except AssertionError as error:
+        give_up(f"{error}: {_last_words(nspawn)}")
+    (init,) = _children(nspawn)
+    machine = Machine(root, init)
+    _give_an_address(machine)
+    return machine
 
 
 def _children(nspawn: subprocess.Popen[bytes]) -> list[int]:
