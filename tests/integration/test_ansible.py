@@ -154,10 +154,15 @@ def bus(machine: Machine) -> Iterator[None]:
         process.stdin.close()
 
 
-def test_the_role_passes_the_strictest_profile_of_ansible_lint(tmp_path: Path) -> None:
-    packaging = tmp_path / "packaging"  # it leaves a cache where it looks
-    shutil.copytree(ROOT / "packaging", packaging, symlinks=True)
+@pytest.fixture
+def packaging(tmp_path: Path) -> Path:
+    """A copy in which a test may change something, and ansible-lint leave the cache that it leaves where it looks."""
+    copy = tmp_path / "packaging"
+    shutil.copytree(ROOT / "packaging", copy, symlinks=True)
+    return copy
 
+
+def test_the_role_passes_the_strictest_profile_of_ansible_lint(tmp_path: Path, packaging: Path) -> None:
     done = lint("--profile", "production", "--strict", ".", cwd=packaging / "ansible", home=tmp_path / "home")
 
     assert done.returncode == 0, done.stdout + done.stderr
@@ -182,10 +187,8 @@ def test_each_variable_is_in_the_manual_and_has_a_default() -> None:
     assert [name for name in specified if f"`{name}`" not in manual] == []
 
 
-def test_a_dry_run_on_fedora_touches_nothing_that_the_packages_have(tmp_path: Path) -> None:
+def test_a_dry_run_on_fedora_touches_nothing_that_the_packages_have(tmp_path: Path, packaging: Path) -> None:
     """Fedora in name only; what would be written is what this looks at."""
-    packaging = tmp_path / "packaging"
-    shutil.copytree(ROOT / "packaging", packaging, symlinks=True)
     modules = packaging / "ansible" / "library"
     modules.mkdir()
     (modules / "pretended.py").write_text(PRETENDED_PACKAGES)
@@ -286,11 +289,9 @@ def test_no_file_belongs_to_a_package_and_to_the_role(host: Host) -> None:
     assert "glasshub_site" not in spec
 
 
-def test_only_what_has_changed_is_restarted(host: Host, tmp_path: Path) -> None:
+def test_only_what_has_changed_is_restarted(host: Host, packaging: Path) -> None:
     """Of two hubs only the one with another configuration is; and NRPE reads another check as it runs."""
     services = ["glasshub@fedmsg-hub", "glasshub@archive", "collectd", "nagios-nrpe-server"]
-    packaging = tmp_path / "packaging"
-    shutil.copytree(ROOT / "packaging", packaging, symlinks=True)
     site = packaging / "ansible" / "site.yml"
     text = site.read_text(encoding="utf-8").replace("shape: threads", "shape: shared").replace("-w 1000", "-w 500")
     site.write_text(text, encoding="utf-8")
