@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import zmq
 
+from glasshub.dispatch import SHAPES
 from glasshub.message import Frame
 from glasshub.spool import Log
 
@@ -27,7 +28,7 @@ from .old_site import ENABLED, noted
 
 HERE = "tests.integration.old_site"
 
-every_shape = pytest.mark.parametrize("shape", ["inline", "shared", "threads", "processes"])
+every_shape = pytest.mark.parametrize("shape", SHAPES)
 
 
 @contextmanager

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from glasshub.dispatch import SHAPES
+
 from .hubs import ROOT, Bus, HubProcess, hub_on
 
 HERE = "tests.integration.consumers"
 
-every_shape = pytest.mark.parametrize("shape", ["inline", "shared", "threads", "processes"])
+every_shape = pytest.mark.parametrize("shape", SHAPES)
 
 
 def moody(directory: Path, settings: str, *keys: str, hub: str = "") -> str:

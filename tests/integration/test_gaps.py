@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from glasshub.dispatch import SHAPES
 from glasshub_stats import Snapshot
 
 from ..unit.fake_datagrepper import FakeDatagrepper, published
@@ -22,7 +23,7 @@ from .old_site import ENABLED, noted
 #: Seconds before and after a gap that the hubs of these tests fetch, too.
 MARGIN = 0.5
 
-every_shape = pytest.mark.parametrize("shape", ["inline", "shared", "threads", "processes"])
+every_shape = pytest.mark.parametrize("shape", SHAPES)
 
 
 class Publishers:

@@ -16,12 +16,13 @@ from typing import Any
 
 import pytest
 
+from glasshub.dispatch import SHAPES
+
 from . import hubs
 from .hubs import DEADLINE, Bus, HubProcess, bus_in
 from .services import Listener, fedmsg_command, free_port, listener_to, write_site
 
 HERE = "tests.integration.watched"
-SHAPES = ("inline", "shared", "threads", "processes")
 TOPIC = "org.fedoraproject.dev.git.receive"
 
 

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 import zmq
 
+from glasshub.dispatch import SHAPES
 from glasshub_stats import ConsumerStats
 
 from .hubs import DEADLINE, Bus, HubProcess, bus_in, wait_until
@@ -29,7 +30,6 @@ from .published.services import AccountSystem, IrcServer, Koji, WebServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # the first of them installs what all need
 
-SHAPES = ("inline", "shared", "threads", "processes")
 RECORDED = Path(__file__).parents[3] / "shared" / "data" / "fedmsg-messages.jsonl"
 HABITS = "tests.integration.published.habits"
 GIT = "org.fedoraproject.prod.git.receive"

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from glasshub.dispatch import SHAPES
+
 from ..needs import program
 from .hubs import DEADLINE, Bus, HubProcess, bus_in, hub_on, wait_until
 
 HERE = "tests.integration.consumers"
-SHAPES = ("inline", "shared", "threads", "processes")
 RECORDED = Path(__file__).parents[3] / "shared" / "data" / "fedmsg-messages.jsonl"
 
 

@@ -14,13 +14,12 @@ import fedmsg.crypto
 import pytest
 
 from glasshub.compat.x509 import make_x509_usable
+from glasshub.dispatch import SHAPES
 
 from ..pki import Authority
 from .hubs import DEADLINE, Bus, HubProcess, hub_on, wait_until
 from .irc_network import CHANNEL, Network, irc_network
 from .services import Caller, Listener, caller_to, fedmsg_command, free_port, listener_to, write_site
-
-SHAPES = ("inline", "shared", "threads", "processes")
 
 #: What asks whether somebody listens already; the tests look for others.
 PROBE = "org.fedoraproject.dev.probe"
