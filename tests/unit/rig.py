@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import glasshub_stats
 from glasshub.config import BLOCK, DROP_OLDEST
 from glasshub.consumer import BoundConsumer
@@ -43,6 +45,12 @@ IN_PROCESS = tuple(shape for shape in SHAPES if shape != PROCESSES)
 
 #: What makes a spooled shape of a shape's name.
 SPOOLED = "+spool"
+
+every_shape = pytest.mark.parametrize("shape", [*IN_PROCESS, *[name + SPOOLED for name in IN_PROCESS]])
+#: Those that have a queue of ours.
+queueing_shape = pytest.mark.parametrize("shape", ["shared", "threads", "shared" + SPOOLED, "threads" + SPOOLED])
+#: Those of which the messages of the bus are in memory.
+memory_shape = pytest.mark.parametrize("shape", ["shared", "threads"])
 
 
 class Rig:

@@ -28,14 +28,10 @@ from ..fakes import (
     frame,
     wait_until,
 )
-from .rig import IN_PROCESS, SPOOLED, Seat, running
+from .rig import IN_PROCESS, Seat, every_shape, memory_shape, queueing_shape, running
 
 MS = 1_000_000
 SECOND = 1000 * MS
-
-every_shape = pytest.mark.parametrize("shape", [*IN_PROCESS, *[name + SPOOLED for name in IN_PROCESS]])
-#: Those that have a queue of ours.
-queueing_shape = pytest.mark.parametrize("shape", ["shared", "threads", "shared+spool", "threads+spool"])
 
 
 @pytest.fixture
@@ -418,7 +414,7 @@ def test_a_message_is_acknowledged_once_after_its_last_consumer(shape: str, path
     assert handled_by_then == {message.body: [3] for message in frames}
 
 
-@pytest.mark.parametrize("shape", ["shared", "threads"])
+@memory_shape
 def test_a_message_that_is_left_is_not_acknowledged(shape: str, path: Path) -> None:
     acknowledged: list[bytes] = []
     frames = [frame(number) for number in range(3)]
@@ -439,7 +435,7 @@ def test_more_workers_than_one_are_for_shapes_in_which_consumers_have_their_own(
     assert SHAPES[shape].workers_of(5) == workers
 
 
-@pytest.mark.parametrize("shape", ["shared", "threads"])
+@memory_shape
 def test_a_worker_that_died_is_named(shape: str, path: Path) -> None:
     with running(path, shape, Seat("a", RecordingConsumer())) as rig:
         message = frame()
@@ -448,4 +444,4 @@ def test_a_worker_that_died_is_named(shape: str, path: Path) -> None:
         rig.publish(message)
         wait_until(rig.shape.dead, "the worker has died")
 
-        assert rig.shape.dead() == ["dispatcher" if shape.startswith("shared") else "a-0"]
+        assert rig.shape.dead() == ["dispatcher" if shape == "shared" else "a-0"]

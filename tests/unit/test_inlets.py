@@ -16,13 +16,9 @@ from glasshub.message import Frame
 from glasshub.stats import Outcome
 
 from ..fakes import PATIENCE, BlockingConsumer, RecordingConsumer, frame
-from .rig import IN_PROCESS, SPOOLED, Rig, Seat, running
+from .rig import Rig, Seat, every_shape, queueing_shape, running
 
 SECOND = 1_000_000_000
-
-every_shape = pytest.mark.parametrize("shape", [*IN_PROCESS, *[name + SPOOLED for name in IN_PROCESS]])
-#: Those that have a queue of ours.
-queueing_shape = pytest.mark.parametrize("shape", ["shared", "threads", "shared+spool", "threads+spool"])
 
 
 @pytest.fixture

@@ -25,17 +25,12 @@ from glasshub.stats import Outcome
 from glasshub_stats import ConsumerStats
 
 from ..fakes import PATIENCE, BlockingConsumer, RecordingConsumer, frame, wait_until
-from .rig import IN_PROCESS, SPOOLED, Rig, Seat, running
+from .rig import IN_PROCESS, Rig, Seat, every_shape, memory_shape, queueing_shape, running
 
 SECOND = 1_000_000_000
 KB = 1000
 MB = 1000 * KB
 
-every_shape = pytest.mark.parametrize("shape", [*IN_PROCESS, *[name + SPOOLED for name in IN_PROCESS]])
-#: Those that have a queue of ours.
-queueing_shape = pytest.mark.parametrize("shape", ["shared", "threads", "shared+spool", "threads+spool"])
-#: Those of which the messages of the bus are in memory.
-memory_shape = pytest.mark.parametrize("shape", ["shared", "threads"])
 #: Messages that the enqueuer dispatches at a time.
 any_batch = pytest.mark.parametrize("batch", [1, 3, 20])
 

@@ -19,14 +19,13 @@ from glasshub.overflow import Backlog, Bound, Overflow
 from glasshub.queues import Bell, WorkQueue
 
 from ..fakes import PATIENCE, BlockingConsumer, RecordingConsumer, frame, wait_until
-from .rig import Rig, Seat, running
+from .rig import Rig, Seat, memory_shape, running
 from .test_overflow import (
     KB,
     MB,
     accounted,
     any_batch,
     dispatching,
-    memory_shape,
     occupied,
     weighing,
 )
