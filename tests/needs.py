@@ -6,6 +6,8 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
+import subprocess
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
@@ -22,6 +24,15 @@ def program(name: str) -> str:
     """The path of a program without which the test ends."""
     found = shutil.which(name)
     return found if found is not None else give_up(f"{name} is not installed")
+
+
+def output(name: str, *arguments: str, cwd: Path | None = None) -> str:
+    """What a program says, without which the test ends; one that fails fails the test, with what it said."""
+    done = subprocess.run(
+        [program(name), *arguments], cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{name} {' '.join(arguments)}: {(done.stdout + done.stderr)[-4000:]}"
+    return done.stdout
 
 
 def module(name: str) -> Any:

@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..needs import give_up, program
+from ..needs import give_up, output, program
 from .hubs import ROOT
 
 _SPEC = ROOT / "packaging" / "rpm" / "glasshub.spec"
@@ -56,7 +56,7 @@ class Package:
 
     def ask(self, *arguments: str) -> list[str]:
         """The lines of an answer of `rpm --query`."""
-        return run("rpm", "-qp", *arguments, str(self.path)).splitlines()
+        return output("rpm", "-qp", *arguments, str(self.path)).splitlines()
 
     def files(self) -> dict[str, File]:
         """Its files, by path; flags are c, d, g, l, n: of configuration, documents, ghosts, licences, noreplace."""
@@ -79,15 +79,6 @@ class Package:
         return found
 
 
-def run(name: str, *arguments: str, cwd: Path | None = None) -> str:
-    """What a program says; one that fails fails the test, with what it said."""
-    done = subprocess.run(
-        [program(name), *arguments], cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, f"{name} {' '.join(arguments)}: {(done.stdout + done.stderr)[-4000:]}"
-    return done.stdout
-
-
 def build(directory: Path, *options: str) -> dict[str, Package]:
     """Build all packages in a directory, from an archive of the sources alone; each by its name, the sources' as `src`.
 
@@ -102,10 +93,10 @@ def build(directory: Path, *options: str) -> dict[str, Package]:
     sources = directory / "SOURCES"
     shutil.copytree(ROOT, directory / "checkout", ignore=_NOT_SOURCES)
     make = f"from setuptools import build_meta; build_meta.build_sdist({str(sources)!r})"
-    run(sys.executable, "-c", make, cwd=directory / "checkout")
-    run("rpmbuild", "-ba", "--nodeps", *definitions(directory), *options, str(_spec_among(sources)))
+    output(sys.executable, "-c", make, cwd=directory / "checkout")
+    output("rpmbuild", "-ba", "--nodeps", *definitions(directory), *options, str(_spec_among(sources)))
     return {
-        "src" if path.name.endswith(".src.rpm") else run("rpm", "-qp", "--qf", "%{name}", str(path)): Package(path)
+        "src" if path.name.endswith(".src.rpm") else output("rpm", "-qp", "--qf", "%{name}", str(path)): Package(path)
         for path in directory.rglob("*.rpm")
     }
 
@@ -120,7 +111,7 @@ def spec_for(system: str, directory: Path) -> str:
     (directory / "SOURCES").mkdir()
     undefined = ["--define", f"{'rhel' if system.startswith('fedora') else 'fedora'} %{{nil}}"]
     spec = _spec_among(directory / "SOURCES")
-    return run("rpmspec", "-P", *definitions(directory), *undefined, "--define", system, str(spec))
+    return output("rpmspec", "-P", *definitions(directory), *undefined, "--define", system, str(spec))
 
 
 def _spec_among(sources: Path) -> Path:
@@ -135,7 +126,7 @@ def build_stub(directory: Path, name: str, *, provides: list[str], path: str) ->
     spec = directory / "stub.spec"
     provided = "".join(f"Provides: {one}\n" for one in provides)
     spec.write_text(_STUB.format(name=name, provides=provided, path=path))
-    run("rpmbuild", "-bb", "--define", f"_topdir {directory}", "--define", "_buildshell /bin/bash", str(spec))
+    output("rpmbuild", "-bb", "--define", f"_topdir {directory}", "--define", "_buildshell /bin/bash", str(spec))
     (package,) = (directory / "RPMS").rglob(f"{name}-0-*.rpm")
     return package
 

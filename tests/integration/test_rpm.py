@@ -17,7 +17,7 @@ import six
 
 from glasshub import __version__
 
-from ..needs import give_up, program
+from ..needs import give_up, output, program
 from . import rpms
 from .collectd_daemon import Collectd, beginning
 from .hubs import ROOT, Bus, HubProcess, hub_on
@@ -194,7 +194,7 @@ def test_nothing_else_is_missing_where_those_are(built: dict[str, Package], tmp_
     stub = rpms.build_stub(tmp_path, "stub", provides=[one.replace(">=", "=") for one in provides], path="/etc/stub")
 
     assert missing == FOREIGN | {"/bin/sh"}
-    rpms.run("rpm", *database, *packages, str(stub))
+    output("rpm", *database, *packages, str(stub))
 
 
 def test_scriptlets_make_the_users_and_tell_systemd(built: dict[str, Package]) -> None:
@@ -270,15 +270,15 @@ def test_what_the_operator_has_written_outlasts_an_upgrade_and_the_removal(
     rpm = ["rpm", "--root", str(root), "--dbpath", "/rpm", "--nodeps", "--noscripts", "--nosignature"]
     older = rpms.build_stub(tmp_path, "glasshub", provides=[], path="/etc/glasshub/glasshub.toml")
     root.mkdir()
-    rpms.run(*rpm, "-U", str(older))
+    output(*rpm, "-U", str(older))
     etc = root / "etc/glasshub"
     (etc / "glasshub.toml").write_text("# mine")
     (etc / "badges.toml").write_text("# mine, too")
 
-    rpms.run(*rpm, "-U", str(built["glasshub"].path))
+    output(*rpm, "-U", str(built["glasshub"].path))
     after_upgrade = {file.name: file.read_text() for file in etc.iterdir()}
     (root / "var/lib/glasshub/badges").mkdir()
-    rpms.run(*rpm, "-e", "glasshub")
+    output(*rpm, "-e", "glasshub")
 
     assert after_upgrade.pop("glasshub.toml.rpmnew").startswith("# SPDX")
     assert after_upgrade == {"glasshub.toml": "# mine", "badges.toml": "# mine, too"}

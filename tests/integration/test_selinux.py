@@ -9,13 +9,12 @@ from __future__ import annotations
 import itertools
 import re
 import shutil
-import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from ..needs import give_up, program
+from ..needs import give_up, output, program
 from .hubs import ROOT
 from .venvs import cached, run, unpack_deb
 
@@ -80,8 +79,7 @@ class Policy:
 
 def ask(name: str, *question: str) -> list[str]:
     """What one of the programs of setools answers."""
-    done = subprocess.run([program(name), *question], capture_output=True, text=True, check=True)
-    return [line.strip() for line in done.stdout.splitlines() if line.strip()]
+    return [line.strip() for line in output(name, *question).splitlines() if line.strip()]
 
 
 def _attributes(line: str) -> tuple[str, list[str]]:
@@ -105,7 +103,7 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Policy:
     modules = compiled(directory / "modules")
     root = directory / "root"
     shutil.copytree(debians_policy(), root, symlinks=True)
-    build(program("semodule"), "-p", str(root), "-s", "default", "-n", "-i", *modules)
+    output("semodule", "-p", str(root), "-s", "default", "-n", "-i", *modules)
     return Policy(root)
 
 
@@ -116,26 +114,15 @@ def compiled(directory: Path) -> list[str]:
         give_up(f"there is no {MAKEFILE}: install selinux-policy-dev, or selinux-policy-devel")
     shutil.copytree(SOURCE, directory)
     (directory / "site.te").write_text(SITE)
-    build("make", "-s", "-C", str(directory), "-f", str(MAKEFILE), "NAME=default", "glasshub.pp", "site.pp")
+    output("make", "-s", "-C", str(directory), "-f", str(MAKEFILE), "NAME=default", "glasshub.pp", "site.pp")
     return [str(directory / "glasshub.pp"), str(directory / "site.pp")]
-
-
-def build(*command: str) -> None:
-    """Run what fails when there is something wrong with the module."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def debians_policy() -> Path:
     """A root directory with Debian's policy in it, linked."""
     program("semodule")
-    version = _version_of("selinux-policy-dev")
+    version = output("dpkg-query", "--show", "--showformat=${Version}", "selinux-policy-dev")
     return cached("selinux", made_of=version, make=lambda root: _link(root, version))
-
-
-def _version_of(package: str) -> str:
-    command = [program("dpkg-query"), "--show", "--showformat=${Version}", package]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def _link(root: Path, version: str) -> None:

@@ -17,7 +17,7 @@ from glasshub import cli, paths
 from glasshub.cli import run as run_command
 from glasshub.config import ConfigBuilder
 
-from ..needs import give_up, program
+from ..needs import give_up, output, program
 from .hubs import ROOT, Bus, hub_on, wait_until
 
 PACKAGED = ROOT / "packaging" / "systemd"
@@ -34,12 +34,8 @@ def root(tmp_path: Path) -> Path:
         directory = tmp_path / "usr" / "lib" / f"{kind}.d"
         directory.mkdir(parents=True)
         shutil.copy(PACKAGED / f"glasshub.{kind}.conf", directory / "glasshub.conf")
-    systemd("systemd-sysusers", "--root", str(tmp_path), "glasshub.conf")
+    output("systemd-sysusers", "--root", str(tmp_path), "glasshub.conf")
     return tmp_path
-
-
-def systemd(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([program(name), *arguments], capture_output=True, text=True, check=True)
 
 
 def settings(name: str) -> dict[str, str]:
@@ -146,7 +142,7 @@ def test_the_directory_of_segments_is_the_hubs_and_open_to_readers(root: Path) -
     if os.geteuid() != 0:
         give_up("only root may give a directory to another user: sudo pytest tests/integration/test_units.py")
 
-    systemd("systemd-tmpfiles", "--root", str(root), "--create", "glasshub.conf")
+    output("systemd-tmpfiles", "--root", str(root), "--create", "glasshub.conf")
 
     status = (root / "run/glasshub").stat()
     assert f":{status.st_uid}:{status.st_gid}:" in (root / "etc/passwd").read_text()
@@ -207,7 +203,7 @@ def allowed_calls(filters: list[str]) -> set[str]:
 
 def sets_of_calls() -> list[tuple[str, str]]:
     """The sets of system calls that systemd knows, with what it says of each."""
-    text = systemd("systemd-analyze", "--no-pager", "syscall-filter").stdout
+    text = output("systemd-analyze", "--no-pager", "syscall-filter")
     return re.findall(r"^(@[\w-]+)\n((?: .*\n)+)", text, re.MULTILINE)
 
 
