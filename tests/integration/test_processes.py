@@ -44,7 +44,7 @@ def workers_of(hub: HubProcess) -> dict[str, int]:
     found = {}
     for entry in Path("/proc").iterdir():
         with suppress(OSError):
-            if entry.name.isdigit() and _parent(int(entry.name)) == hub.process.pid:
+            if entry.name.isdigit() and int(_status(int(entry.name))[1]) == hub.process.pid:
                 name = (entry / "comm").read_text(encoding="utf-8").strip()
                 if name.startswith("gh:"):
                     found[name] = int(entry.name)
@@ -68,13 +68,14 @@ def kill_worker(hub: HubProcess, name: str = "gh:main") -> int:
 def is_alive(pid: int) -> bool:
     """Whether there is a process that is not just waited for."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
+        return _status(pid)[0] != "Z"
     except OSError:
         return False
 
 
-def _parent(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
+def _status(pid: int) -> list[str]:
+    """What proc(5) has in /proc/PID/stat: state, parent, and so on."""
+    return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
 
 
 class Audit:
@@ -266,7 +267,7 @@ def test_consumers_are_in_the_processes_that_the_configuration_names(tmp_path: P
         snapshot = hub.wait_until(lambda s: s.hub.worker_processes == 2, "both to be shown")
         after = workers_of(hub)
         command = Path(f"/proc/{after['gh:badges']}/cmdline").read_bytes().split(b"\0")
-        nice = Path(f"/proc/{after['gh:badges']}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[16]
+        nice = _status(after["gh:badges"])[16]
 
         assert hub.stop() == 0
     assert sorted(before) == sorted(after) == ["gh:badges", "gh:main"]
