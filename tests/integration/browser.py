@@ -106,8 +106,8 @@ class Browser:
         """End it."""
         self._ask("DELETE", self._session)
 
-    def _command(self, name: str, **parameters: Any) -> Any:
-        return self._ask("POST", f"{self._session}/goog/cdp/execute", {"cmd": name, "params": parameters})
+    def _command(self, name: str, **parameters: Any) -> None:
+        self._ask("POST", f"{self._session}/goog/cdp/execute", {"cmd": name, "params": parameters})
 
     def _log(self, kind: str) -> Sequence[Any]:
         found = self._ask("POST", f"{self._session}/se/log", {"type": kind})

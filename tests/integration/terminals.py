@@ -85,9 +85,9 @@ class Terminal:
             self._read(0.05)
         return self.frame
 
-    def wait_for_text(self, text: str, *, deadline: float = DEADLINE) -> str:
+    def wait_for_text(self, text: str) -> str:
         """The first frame with that text in it."""
-        return self.wait_for(lambda frame: text in frame, repr(text), deadline=deadline)
+        return self.wait_for(lambda frame: text in frame, repr(text))
 
     def wait(self) -> int:
         """The exit code of the process, when it ends; then all of its output is there."""

@@ -37,10 +37,10 @@ def written(*messages: tuple[float, str, bytes]) -> str:
     return file.getvalue()
 
 
-def read(tmp_path: Path, text: str, *, skips_damaged: bool = False) -> list[Recorded]:
+def read(tmp_path: Path, text: str) -> list[Recorded]:
     path = tmp_path / "recording.jsonl"
     path.write_text(text, encoding="utf-8")
-    return list(Recording(path, skips_damaged=skips_damaged))
+    return list(Recording(path))
 
 
 @pytest.mark.parametrize("body", BODIES, ids=range(len(BODIES)))

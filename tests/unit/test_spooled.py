@@ -116,7 +116,7 @@ def test_no_more_than_a_window_is_in_memory_and_all_of_it_counts(shape: str, pat
         in_memory, stats, hub = len(rig.shape.queue(0)), rig.stats(), rig.snapshot().hub
 
         assert in_memory == WINDOW - 1
-        assert (stats.backlog, stats.in_flight, stats.watermark) == (999, 1, stats.watermark)
+        assert (stats.backlog, stats.in_flight) == (999, 1)
         assert stats.watermark in (999, 1000)
         assert len(rig.shape.inlet(0)) == hub.backlog == 999
 
@@ -301,7 +301,7 @@ def test_a_message_that_is_parked_is_finished_and_can_be_looked_at(shape: str, p
 # A disk that refuses
 
 
-def fill(rig: Rig, number: int = 0) -> None:
+def fill(rig: Rig) -> None:
     """Publish until the disk has taken all that it takes."""
     while True:
         rig.publish(frame(b"x" * 4000))
@@ -333,23 +333,21 @@ def test_a_full_disk_that_blocks_goes_on_when_consumers_have_made_room(shape: st
         for _ in range(100):
             rig.publish(frame(b"x" * 4000))
         thread.start()
-        waiting = wait_for_disk(rig)
+        wait_for_disk(rig)
         consumer.release.set()
         thread.join(PATIENCE)
         rig.finish()
         stats = rig.snapshot()
 
-    assert waiting
     assert (stats.hub.spool_blocking_age, stats.consumers[0].dropped) == (0, 0)
     assert stats.consumers[0].processed == 1100
 
 
-def wait_for_disk(rig: Rig) -> bool:
+def wait_for_disk(rig: Rig) -> None:
     """Wait until the enqueuer waits for the disk, and shows that it lives nevertheless."""
     wait_until(lambda: rig.snapshot().hub.spool_blocking_age, "the enqueuer waits for the disk")
     before = rig.snapshot().hub.enqueuer_heartbeat_ns
     wait_until(lambda: rig.snapshot().hub.enqueuer_heartbeat_ns > before, "it beats")
-    return True
 
 
 @queueing_shape

@@ -34,10 +34,10 @@ HERE = "tests.integration.consumers"
 PATH = [str(Path(__file__).parents[2] / part) for part in ("hub", "collectd_plugin", ".")] + sys.path
 
 
-def brief(*locations: str, path: list[str] | None = None, **sections: Any) -> Brief:
+def brief(*locations: str, **sections: Any) -> Brief:
     """What a process is told that is to build these consumers."""
     consumers = [(location, ConsumerSection(f"{HERE}:{location}", **sections)) for location in locations]
-    return Brief("main", Config(), None, consumers, [], PATH if path is None else path)
+    return Brief("main", Config(), None, consumers, [], PATH)
 
 
 class Started:

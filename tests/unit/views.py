@@ -28,17 +28,17 @@ BEHIND = State(Level.BAD, "behind")
 CATCHING_UP = State(Level.WATCH, "catching up")
 
 
-def series(*, peak: float = 10.0, rate: float = 2.0, span: Span = HOUR) -> Series:
+def series(peak: float) -> Series:
     """A backlog that was there for a tenth of the time."""
-    times = [NOW - span.seconds + (number + 0.5) * span.step for number in range(POINTS)]
+    times = [NOW - HOUR.seconds + (number + 0.5) * HOUR.step for number in range(POINTS)]
     backlog = [peak if POINTS * 0.5 <= number < POINTS * 0.6 else 0.0 for number in range(POINTS)]
-    return Series(times, backlog, [rate] * POINTS, [rate] * POINTS)
+    return Series(times, backlog, [2.0] * POINTS, [2.0] * POINTS)
 
 
 def consumer(name: str = "Badges", state: State = WELL, *, backlog: float = 0.0, **more: float) -> ConsumerView:
     """One that keeps up, unless told otherwise."""
     known = {"received": 2.0, "processed": 2.0, "oldest": 0.0, "catch_up": 0.0, "failed": 0.0, **more}
-    return ConsumerView(name, state, backlog=backlog, series=series(peak=max(backlog, 1.0)), **known)
+    return ConsumerView(name, state, backlog=backlog, series=series(max(backlog, 1.0)), **known)
 
 
 def lagging(name: str = "Badges", *, catch_up: float = math.nan) -> ConsumerView:
@@ -60,7 +60,7 @@ def view(*hubs: HubView, span: Span = HOUR, now: float = NOW, problems: Sequence
     return View(now, span, sorted_by_need(hubs), "The present is from segments.", problems)
 
 
-def frame(*, is_served: bool = True, stale_after: float = 60.0) -> Frame:
+def frame(*, is_served: bool = True) -> Frame:
     """What stands around it."""
     links = {name: f"?range={name}" for name in SPANS}
-    return Frame("bus01.example.org", links, every=10, stale_after=stale_after, is_served=is_served)
+    return Frame("bus01.example.org", links, every=10, stale_after=60.0, is_served=is_served)
