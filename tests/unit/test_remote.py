@@ -20,6 +20,8 @@ from glasshub.errors import ConfigError, HubError, MissingLibraryError
 from glasshub.processes import Brief
 from glasshub.remote import RemoteCrew, RemoteRoster
 
+from ..fakes import wait_until
+
 HERE = "tests.integration.consumers"
 ROOT = Path(__file__).parents[2]
 
@@ -46,12 +48,6 @@ def config(zmq_section: ZmqSection = ZmqSection(), monitoring: str = "", **consu
         fedmsg=FedmsgSection(monitoring_socket=monitoring),
         consumers=consumers,
     )
-
-
-def server_address(endpoint: str) -> tuple[str, int]:
-    """Host and port."""
-    host, _, port = endpoint.removeprefix("tcp://").partition(":")
-    return host, int(port)
 
 
 def briefs(of: Config, fedmsg: FedmsgConfigFiles | None = None, **more: Any) -> dict[str, Brief]:
@@ -175,7 +171,8 @@ def test_what_consumers_send_goes_through_one_socket_that_is_opened_with_the_fir
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        endpoint = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        address = server.getsockname()
+    endpoint = f"tcp://127.0.0.1:{address[1]}"
     of = config(ZmqSection(publish_endpoints=(endpoint,)), a=section("Everything"))
     context = zmq.Context()
     subscriber = context.socket(zmq.SUB)
@@ -183,10 +180,14 @@ def test_what_consumers_send_goes_through_one_socket_that_is_opened_with_the_fir
     subscriber.connect(endpoint)
     try:
         with closing(RemoteRoster(of).build(nothing)) as crew:
-            socket.create_server(server_address(endpoint)).close()  # nobody has it yet
+            socket.create_server(address).close()  # nobody has it yet
             said = crew._heard("main")["publish"]
-            while not subscriber.poll(20):  # it takes a while until the two know each other
+
+            def is_heard() -> bool:
                 said(b"org.test", b"{}")
+                return bool(subscriber.poll(20))
+
+            wait_until(is_heard, "the two to know each other")
             received = subscriber.recv_multipart()
     finally:
         context.destroy(linger=0)
