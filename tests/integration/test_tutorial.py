@@ -145,16 +145,9 @@ def shell(tmp_path: Path, wheels: Path) -> Iterator[Shell]:
     made.close()
 
 
-@pytest.fixture
-def needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the text tells to install."""
-    monkeypatch.setenv("PATH", f"{os.environ['PATH']}{os.pathsep}/usr/sbin")
-    program("collectd")
-    program("rrdtool")
-
-
-@pytest.mark.usefixtures("needed")
+@pytest.mark.usefixtures("program")  # collectd
 def test_who_types_what_the_tutorial_says_sees_what_it_shows(shell: Shell, tmp_path: Path) -> None:
+    program("rrdtool")
     port = str(free_port())
     told = steps()
     for step, following in zip(told, [*told[1:], Step("", "", "")]):
