@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from glasshub.consumer import Inlet
 from glasshub.gaps import Gap
 from glasshub.message import Frame
+from glasshub.routing import Router
 from glasshub.sources import Batch, SourceState
 from glasshub.stats import Outcome
 
@@ -102,17 +103,17 @@ class MemorySource:
         with self._changed:
             assert self._changed.wait_for(lambda: self._is_idle, PATIENCE), "nobody receives"
 
-    def open(self, prefixes: Sequence[bytes]) -> None:
+    def open(self, router: Router) -> None:
         """See `Source.open`."""
         self._note("open")
-        self.prefixes = list(prefixes)
+        self.prefixes = router.prefixes
         if self._refuses is not None:
             raise self._refuses
 
-    def subscribe(self, prefixes: Sequence[bytes]) -> None:
+    def subscribe(self, router: Router) -> None:
         """See `Source.subscribe`."""
         self._note("subscribe")
-        self.prefixes = list(prefixes)
+        self.prefixes = router.prefixes
 
     def wake(self) -> None:
         """See `Source.wake`."""
@@ -141,6 +142,10 @@ class MemorySource:
     def state(self) -> SourceState:
         """See `Source.state`."""
         return self.now
+
+    def finish(self) -> None:
+        """See `Source.finish`."""
+        self._note("finish")
 
     def close(self) -> None:
         """See `Source.close`."""

@@ -84,16 +84,16 @@ class Enqueuer(threading.Thread):
         self._source.wake()
 
     def run(self) -> None:
-        """Open the source, receive, close the source: all in this thread, for a zeromq socket belongs to one; then see
-        to it that the shape gets done."""
+        """Open the source, receive, have the source finish: all in this thread, for a zeromq socket belongs to one;
+        then see to it that the shape gets done."""
         try:
-            self._source.open(self._router.prefixes)
+            self._source.open(self._router)
             try:
                 self._publish_state()
                 self.opened.set()
                 self._receive()
             finally:
-                self._source.close()
+                self._source.finish()
             self._finish()
         except HubError as error:  # says itself what to do
             self.error = error
@@ -152,7 +152,7 @@ class Enqueuer(threading.Thread):
         make_router, self._make_router = self._make_router, None
         assert make_router is not None
         self._router = make_router()
-        self._source.subscribe(self._router.prefixes)
+        self._source.subscribe(self._router)
 
     def _dispatch(self, batch: Batch, messages: int) -> None:
         match = self._router.match
@@ -166,6 +166,8 @@ class Enqueuer(threading.Thread):
                 malformed += 1
                 interested = ()
             else:
+                if frame.addressee is not None:
+                    interested = (frame.addressee,) if frame.addressee in interested else ()
                 unrouted += not interested
             routed.append((frame, interested))
         if self._source.acknowledges:

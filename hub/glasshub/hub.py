@@ -171,6 +171,7 @@ class Hub:
                     left = self._left(shape, crew)
                 finally:
                     shape.end()
+                    self._source.close()
             return left
         finally:
             server.close()
@@ -187,7 +188,11 @@ class Hub:
         return kind(stations, segment, memory=self._config.hub.memory, stop=self.request_stop)
 
     def _router(self, stations: list[Station]) -> Router:
-        return Router([station.consumer.topics for station in stations], strict=self._config.zmq.strict)
+        return Router(
+            [station.consumer.topics for station in stations],
+            names=[station.name for station in stations],
+            strict=self._config.zmq.strict,
+        )
 
     def _backfill(self) -> Backfill | None:
         """What the enqueuer needs to have gaps of the bus filled; None where they are not."""

@@ -27,6 +27,8 @@ class Frame:
             wants to know when all have, and a spool where it wants to know of each; else it is None.
         attempts: How often one consumer has tried it and is to try it again; above 0 it is for that consumer alone.
         first_ns: When the first of these attempts failed; 0 for none.
+        addressee: The consumer that alone gets it, by index, because it came through that one's own queue on a broker;
+            None where topics say who gets it.
         is_pickled: Whether the body is no message of the bus but what a consumer has put into its own queue, pickled on
             its way to another process. Nothing that comes from outside ever is.
     """
@@ -37,6 +39,7 @@ class Frame:
     attempts = 0
     first_ns = 0
     is_pickled = False
+    addressee: int | None = None
 
     def __init__(self, topic: bytes, body: bytes, received_ns: int) -> None:
         self.topic = topic

@@ -17,14 +17,23 @@ class Router:
     A subscription is a prefix, with every `*` taken out; with `strict` it is the whole topic. A consumer gets a
     message once, however many of its subscriptions match.
 
-    Threads: enqueuer only.
+    Threads: enqueuer only, but for the attributes, which nobody changes.
+
+    Attributes:
+        names: The consumers, in their order; empty where nobody asks for them.
+        topics: The subscriptions of each, in the same order.
+        is_strict: Whether a subscription is the whole topic.
     """
 
-    def __init__(self, subscriptions: Sequence[Iterable[str]], *, strict: bool = False) -> None:
-        """Take the subscriptions of each consumer, in the consumers' order."""
-        self._strict = strict
+    def __init__(
+        self, subscriptions: Sequence[Iterable[str]], *, names: Sequence[str] = (), strict: bool = False
+    ) -> None:
+        """Take the subscriptions of each consumer, and their names, in the consumers' order."""
+        self.names = names
+        self.topics = [tuple(topics) for topics in subscriptions]
+        self.is_strict = strict
         self._consumers_of: dict[bytes, list[int]] = {}
-        for consumer, topics in enumerate(subscriptions):
+        for consumer, topics in enumerate(self.topics):
             for prefix in {prefix_of(topic) for topic in topics}:
                 self._consumers_of.setdefault(prefix, []).append(consumer)
         self._lengths = sorted({len(prefix) for prefix in self._consumers_of})
@@ -56,7 +65,7 @@ class Router:
         return found
 
     def _search(self, topic: bytes) -> tuple[int, ...]:
-        if self._strict:
+        if self.is_strict:
             return tuple(self._consumers_of.get(topic, ()))
         matches = (self._consumers_of.get(topic[:length], ()) for length in self._lengths if length <= len(topic))
         return tuple(sorted({consumer for consumers in matches for consumer in consumers}))

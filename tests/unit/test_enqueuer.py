@@ -169,7 +169,7 @@ def test_a_stopped_enqueuer_goes_on_for_the_shape_until_that_is_done(path: Path)
     with running(path, MemorySource()) as bench:
         bench.shape.has_work = True
         bench.enqueuer.stop(time.monotonic() + 2 * PATIENCE)
-        wait_until(lambda: bench.source.calls[-1] == "close", "the source to be closed")
+        wait_until(lambda: bench.source.calls[-1] == "finish", "the source to be closed")
 
         bench.shape.waiting = 3
         wait_until(lambda: not bench.shape.waiting, "the shape to have its turns")
@@ -261,7 +261,7 @@ def test_the_source_is_opened_used_and_closed_in_the_enqueuers_thread(path: Path
     with running(path, source) as bench:
         source.wait_until_idle()
 
-    assert source.calls == ["open", "close"]
+    assert source.calls == ["open", "finish"]
     assert source.threads == {bench.enqueuer}
 
 
@@ -319,7 +319,7 @@ def test_what_is_in_the_source_at_a_stop_is_received(path: Path) -> None:
 
     assert [message.body for message, _ in bench.shape.routed] == [b"%d" % number for number in range(700)]
     assert bench.hub().received == 700
-    assert source.calls == ["open", "close"]
+    assert source.calls == ["open", "finish"]
 
 
 def test_a_bus_that_never_falls_silent_does_not_keep_the_enqueuer_from_ending(path: Path) -> None:
@@ -477,7 +477,7 @@ def test_an_enqueuer_that_dies_says_so_and_closes_its_source(path: Path, caplog:
         bench.enqueuer.join(PATIENCE)
 
     assert isinstance(bench.enqueuer.error, ZeroDivisionError)
-    assert source.calls == ["open", "close"]
+    assert source.calls == ["open", "finish"]
     assert [record.levelno for record in caplog.records] == [logging.CRITICAL]
 
 

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from glasshub.errors import SourceError
+from glasshub.routing import Router
 from glasshub.sources import Source
 
 from ..fakes import BlockingConsumer, FakeClock, MemorySource, OneAtATime, VisitingConsumer, frame
@@ -57,7 +58,7 @@ def test_memory_source_refuses_to_open_and_remembers_what_was_called() -> None:
     source: Source = MemorySource(refuses=SourceError("no such bus"))
 
     with pytest.raises(SourceError, match="no such bus"):
-        source.open([b"org."])
+        source.open(Router([["org."]]))
     source.close()
 
     assert isinstance(source, MemorySource)

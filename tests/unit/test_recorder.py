@@ -24,7 +24,7 @@ def recorded(
     """What is written after so many looks at the bus, and how much it was."""
     file = io.StringIO()
     recorder = Recorder(source, RecordingWriter(file, begun=0.0, endpoints=["a"]))
-    tally = recorder.run([b"a."], messages=messages, seconds=seconds, has_to_end=lambda: len(source.limits) >= looks)
+    tally = recorder.run(["a."], messages=messages, seconds=seconds, has_to_end=lambda: len(source.limits) >= looks)
     return [json.loads(line) for line in file.getvalue().splitlines()[1:]], tally
 
 
@@ -40,7 +40,7 @@ def test_messages_are_written_in_the_order_in_which_they_came() -> None:
     assert [line["at"] for line in lines] == sorted(line["at"] for line in lines)
     assert (tally.messages, tally.endpoints, tally.connected) == (3, 2, 1)
     assert source.prefixes == [b"a."]
-    assert source.calls == ["open", "close"]
+    assert source.calls == ["open", "finish", "close"]
 
 
 def test_what_may_be_missing_is_a_line_of_its_own() -> None:

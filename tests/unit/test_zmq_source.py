@@ -16,6 +16,7 @@ import zmq
 from glasshub.config import ZmqSection
 from glasshub.errors import SourceError
 from glasshub.gaps import Gap
+from glasshub.routing import Router
 from glasshub.sources.zmq import ZmqSource
 
 from ..fakes import PATIENCE
@@ -23,14 +24,18 @@ from ..fakes import PATIENCE
 LIMIT = 100
 
 
+def router(*prefixes: bytes) -> Router:
+    return Router([[prefix.decode() for prefix in prefixes]])
+
+
 @contextmanager
 def opened(*prefixes: bytes, **options: object) -> Iterator[ZmqSource]:
     source = ZmqSource(ZmqSection(**options))  # type: ignore[arg-type]  # any of its fields
-    source.open(prefixes)
+    source.open(router(*prefixes))
     try:
         yield source
     finally:
-        source.close()
+        source.finish()
 
 
 @pytest.fixture
@@ -72,7 +77,7 @@ def test_subscriptions_change_while_it_runs(bus: zmq.Socket[bytes], endpoint: st
     with opened(b"org.a", b"org.b", endpoints=(endpoint,)) as source:
         heard = {bus.recv(), bus.recv()}
 
-        source.subscribe([b"org.b", b"org.c"])
+        source.subscribe(router(b"org.b", b"org.c"))
         changes = [bus.recv(), bus.recv()]
         publish(bus, "org.a", "org.b", "org.c", "org.d", "org.b.end")
 
@@ -86,8 +91,8 @@ def test_a_prefix_that_stays_is_never_without_a_subscription(bus: zmq.Socket[byt
     with opened(b"org.a", endpoints=(endpoint,)) as source:
         bus.recv()
 
-        source.subscribe([b"org.a"])
-        source.subscribe([b"org.a", b"com"])
+        source.subscribe(router(b"org.a"))
+        source.subscribe(router(b"org.a", b"com"))
 
         assert bus.recv() == b"\1com"
 
@@ -97,8 +102,8 @@ def test_what_was_wanted_more_than_once_can_be_given_up_at_once(bus: zmq.Socket[
     with opened(b"org.a", endpoints=(endpoint,)) as source:
         bus.recv()
 
-        source.subscribe([b"org.a"])
-        source.subscribe([])
+        source.subscribe(router(b"org.a"))
+        source.subscribe(router())
 
         assert bus.recv() == b"\0org.a"
 

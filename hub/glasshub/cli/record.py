@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from ..compat.fedmsg_config import FedmsgConfigFiles, find_config
 from ..config import ConfigBuilder, ZmqSection
 from ..errors import ConfigError
-from ..routing import prefix_of
 from .numbers import above_zero, count
 from .terminal import to_stderr
 
@@ -64,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
     writer = RecordingWriter(sys.stdout, begun=time.time(), endpoints=section.endpoints)
     with Interrupt() as interrupt:
         tally = Recorder(ZmqSource(section), writer).run(
-            [prefix_of(topic) for topic in options.topic] or [b""],
+            options.topic or [""],
             messages=options.messages,
             seconds=options.seconds,
             has_to_end=lambda: interrupt.is_requested,

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from ..gaps import Gap
 from ..message import Frame
+from ..routing import Router
 
 
 @dataclass
@@ -30,6 +31,32 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class QueueState:
+    """A queue on a broker, as this hub sees it.
+
+    Attributes:
+        consumer: Whose it is, by index; None for one of the hub as a whole.
+        name: Its name on the broker.
+        ready: Messages that wait in it and no hub has been given, when the broker was last asked.
+        hubs: How many subscribers it had then, of which this hub is one.
+        unacknowledged: Messages that this hub has been given and has not acknowledged: waiting here, at hand, to be
+            tried again.
+        prefetch: How many of these this hub may have at the most, now.
+        redelivered: Messages that this hub was given, and that it or another had been given before.
+        is_consuming: Whether the broker brings its messages to this hub, now.
+    """
+
+    consumer: int | None
+    name: str
+    ready: int = 0
+    hubs: int = 0
+    unacknowledged: int = 0
+    prefetch: int = 0
+    redelivered: int = 0
+    is_consuming: bool = False
+
+
+@dataclass(frozen=True)
 class SourceState:
     """How a source is connected.
 
@@ -39,6 +66,9 @@ class SourceState:
         disconnects: How often it has lost one since it was opened.
         lost: How many it was connected to once, and is not now.
         lost_ns: Since when that has been so, of the one that it has been so for longest, monotonic; 0 while none is.
+        faults: How often something went wrong that is no lost endpoint: a queue was deleted, a channel closed.
+        is_blocked: Whether the broker takes nothing from us now, for it lacks memory or disk.
+        queues: What there is on a broker; nothing where there is none.
     """
 
     endpoints: int
@@ -46,10 +76,16 @@ class SourceState:
     disconnects: int
     lost: int = 0
     lost_ns: int = 0
+    faults: int = 0
+    is_blocked: bool = False
+    queues: Sequence[QueueState] = ()
 
 
 class Source(Protocol):
-    """A subscription to a message bus. Threads: enqueuer only, except for `acknowledge` and `wake`: any."""
+    """A subscription to a message bus.
+
+    Threads: enqueuer only, except for `acknowledge` and `wake`: any; and `close`, for which see there.
+    """
 
     @property
     def kind(self) -> str:
@@ -59,15 +95,15 @@ class Source(Protocol):
     def acknowledges(self) -> bool:
         """Whether the bus wants to be told when a message is done; if so the enqueuer sees to it that it is."""
 
-    def open(self, prefixes: Sequence[bytes]) -> None:
-        """Subscribe to all topics that begin with one of the prefixes.
+    def open(self, router: Router) -> None:
+        """Subscribe to all that the router's consumers want.
 
         Raises:
             SourceError: It cannot be opened as it is configured.
         """
 
-    def subscribe(self, prefixes: Sequence[bytes]) -> None:
-        """Subscribe to all topics that begin with one of these prefixes from now on, and to no others."""
+    def subscribe(self, router: Router) -> None:
+        """Subscribe to what that router's consumers want from now on, and to nothing else."""
 
     def wake(self) -> None:
         """End a `receive` that waits for a message, or else the next one that would. Threads: any."""
@@ -86,5 +122,11 @@ class Source(Protocol):
     def state(self) -> SourceState:
         """How the source is connected now."""
 
+    def finish(self) -> None:
+        """Receive no more; what was received before may still be acknowledged."""
+
     def close(self) -> None:
-        """End the subscription; what was received and not acknowledged goes back to a bus that can take it."""
+        """End it; what was not acknowledged goes back to a bus that can take it.
+
+        Called at the end, however it comes, and perhaps without `open`. Threads: any, when no other uses it any more.
+        """

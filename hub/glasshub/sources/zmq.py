@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
 
 import zmq
 from zmq.utils.monitor import parse_monitor_message
@@ -15,6 +14,7 @@ from ..endpoints import addresses
 from ..errors import SourceError
 from ..gaps import Gap
 from ..message import Frame
+from ..routing import Router
 from ..wakeup import Wakeup
 from .base import Batch, SourceState
 
@@ -45,7 +45,7 @@ class ZmqSource:
         self._watched_ns = 0  # when there was no news of any connection, monotonic
         self._disconnects = 0
 
-    def open(self, prefixes: Sequence[bytes]) -> None:
+    def open(self, router: Router) -> None:
         """See `Source.open`."""
         self._watched_ns = time.monotonic_ns()
         self._context = zmq.Context()
@@ -55,7 +55,7 @@ class ZmqSource:
             self._configure()
             # Watch before connecting: nothing is missed.
             self._monitor = self._socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
-            self.subscribe(prefixes)
+            self.subscribe(router)
             for endpoint in self._endpoints:
                 self._attach(endpoint)
         except BaseException:
@@ -67,9 +67,9 @@ class ZmqSource:
         self._poller.register(self._monitor, zmq.POLLIN)
         self._poller.register(self._wakeup.fileno(), zmq.POLLIN)
 
-    def subscribe(self, prefixes: Sequence[bytes]) -> None:
+    def subscribe(self, router: Router) -> None:
         """See `Source.subscribe`."""
-        wanted = set(prefixes)
+        wanted = set(router.prefixes)
         for prefix in wanted - self._prefixes:  # first: what stays covered is never without a subscription
             self._socket.setsockopt(zmq.SUBSCRIBE, prefix)
         for prefix in self._prefixes - wanted:
@@ -111,12 +111,15 @@ class ZmqSource:
             lost_ns=min(self._lost.values(), default=0),
         )
 
-    def close(self) -> None:
-        """See `Source.close`."""
+    def finish(self) -> None:
+        """See `Source.finish`: a socket is closed by the thread that has used it."""
         self._socket.disable_monitor()
         self._context.destroy(linger=0)
         if self._wakeup is not None:
             self._wakeup.close()
+
+    def close(self) -> None:
+        """See `Source.close`: there is nothing left to close."""
 
     def _configure(self) -> None:
         options = self._options

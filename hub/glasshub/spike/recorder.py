@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..load.recording import RecordingWriter
+from ..routing import Router
 from ..sources import Batch, Source
 
 #: Seconds that one look at the bus takes at the most, and messages that it brings.
@@ -44,11 +45,11 @@ class Recorder:
         self._begun_ns = time.monotonic_ns()
         self._tally = Tally()
 
-    def run(self, prefixes: list[bytes], *, messages: int, seconds: float, has_to_end: Callable[[], bool]) -> Tally:
+    def run(self, topics: list[str], *, messages: int, seconds: float, has_to_end: Callable[[], bool]) -> Tally:
         """Record; blocks until there is enough.
 
         Args:
-            prefixes: What topics begin with.
+            topics: What is wanted, as consumers say it.
             messages: How many are enough; 0 for no limit.
             seconds: How long is long enough; 0 for no limit.
             has_to_end: Asked some times a second.
@@ -56,13 +57,14 @@ class Recorder:
         Raises:
             SourceError: The bus cannot be opened, or read.
         """
-        self._source.open(prefixes)
+        self._source.open(Router([topics]))
         try:
             while not (has_to_end() or self._is_enough(messages, seconds)):
                 missing = messages - self._tally.messages if messages else _BATCH
                 self._take(self._source.receive(_LOOK, min(_BATCH, missing)))
             state = self._source.state()
         finally:
+            self._source.finish()
             self._source.close()
         self._tally.endpoints, self._tally.connected = state.endpoints, state.connected
         self._tally.seconds = self._since(time.monotonic_ns())
