@@ -66,12 +66,15 @@ setup(
         'tomli>=1.1; python_version >= "3.9" and python_version < "3.11"',
     ],
     extras_require={
+        "fedora-messaging": ["pika>=1.2"],
         "test": [
+            "fedora-messaging>=3.5",
             "hypothesis>=6.80",
             "import-linter>=2.0",
             "irc>=20.0",
             "mypy>=1.10",
             "nagiosplugin>=1.3",
+            "pika>=1.2",
             "prometheus-client>=0.17",
             "pytest>=7.4",
             "pytest-timeout>=2.2",

@@ -38,6 +38,18 @@ _LONGEST = 365 * 86400
 #: What may happen when the disk has no room for a message.
 FULL_POLICIES = (BLOCK, DROP_NEWEST)
 
+#: Kinds of bus.
+ZMQ, FEDORA_MESSAGING = SOURCES = ("zmq", "fedora-messaging")
+
+#: Whose the queues on a broker are.
+EACH, HUB = QUEUES = ("consumer", "hub")
+
+#: When a broker is told that it may forget a message.
+PROCESSED, SPOOLED = ACKNOWLEDGEMENTS = ("processed", "spooled")
+
+#: What RabbitMQ calls the kinds of queues that a hub can work with.
+QUORUM, CLASSIC = QUEUE_TYPES = ("quorum", "classic")
+
 #: How the disk is written to.
 SYNCHRONOUS = ("full", "normal")
 
@@ -60,6 +72,9 @@ class HubSection:
     """The hub itself."""
 
     name: str = _setting("glasshub", "Name of the hub: of its segment, its socket, and of collectd's plugin instance.")
+    source: str = _setting(
+        ZMQ, "The bus: zmq, which is fedmsg's, see [zmq]; or fedora-messaging, which is RabbitMQ, see that section."
+    )
     shape: str = _setting("processes", "Shape of dispatch: inline, shared, threads or processes.")
     nice: int = _setting(2, "Shape processes: how much nicer worker processes are than the hub, 0 to 19 (nice(1)).")
     drain_timeout: float = _setting(30.0, "Seconds that a stopping hub gives its consumers to finish the backlog.")
@@ -107,6 +122,41 @@ class ZmqSection:
     tcp_keepalive_count: int = _setting(-1, "Lost probes that mean a dead connection; -1 as the system has it.")
     reconnect_interval: float = _setting(0.1, "Seconds before a lost endpoint is tried again.")
     reconnect_interval_max: float = _setting(0.0, "Seconds up to which that time doubles; 0 keeps it constant.")
+
+
+@dataclass(frozen=True)
+class FedoraMessagingSection:
+    """The bus: RabbitMQ, as fedora-messaging uses it."""
+
+    config: str = _setting(
+        "",
+        "fedora-messaging's own configuration, which says where the broker is; empty: what FEDORA_MESSAGING_CONF in "
+        "the environment names, else /etc/fedora-messaging/config.toml.",
+    )
+    queues: str = _setting(
+        EACH,
+        "consumer: each consumer has a queue of its own on the broker, which hubs of the same name share, and which is "
+        "bound by its topics. hub: the queues and bindings of fedora-messaging's configuration, for all consumers.",
+    )
+    queue: str = _setting(
+        "{hub}.{consumer}", "Name of a consumer's queue, if its section does not say otherwise, with queues = consumer."
+    )
+    queue_type: str = _setting(QUORUM, "Type of these queues when they are made: quorum, or classic.")
+    delivery_limit: int = _setting(
+        50,
+        "Times that the broker brings back a message that was not acknowledged, because hubs died or lost their "
+        "connection, before it parks the message; 0 for no limit. Quorum queues only.",
+    )
+    acknowledge: str = _setting(
+        PROCESSED,
+        "When the broker may forget a message: processed, when the consumer has finished with it; or spooled, when it "
+        "is in the spool.",
+    )
+    prefetch: int = _setting(
+        1000,
+        "Messages of each queue that this hub may hold and has not acknowledged, at the most. How many it asks for "
+        "follows the rate at which the consumer finishes them; so many may come again when the hub is killed.",
+    )
 
 
 @dataclass(frozen=True)
@@ -239,6 +289,9 @@ class ConsumerSection:
         "Shape processes: name of the worker process that runs it, with all others that name the same one; empty for "
         "the one of all that name none.",
     )
+    queue: str = _setting(
+        "", "Bus fedora-messaging: name of its queue on the broker; empty for what [fedora-messaging] says."
+    )
     beginning: str = _setting(
         END,
         "What it gets when the spool does not know it yet: end, what comes from now on; oldest, what others have not "
@@ -254,6 +307,7 @@ SECTIONS: Mapping[str, type[Any]] = MappingProxyType(
     {
         "hub": HubSection,
         "zmq": ZmqSection,
+        "fedora-messaging": FedoraMessagingSection,
         "spool": SpoolSection,
         "stats": StatsSection,
         "logging": LoggingSection,
@@ -270,19 +324,24 @@ class Config:
     """The effective configuration. Immutable.
 
     Attributes:
-        hub, zmq, spool, stats, logging, fedmsg: A section each.
+        hub, zmq, fedora_messaging, spool, stats, logging, fedmsg: A section each.
         consumers: A section for each configured consumer, by name.
         origins: Where each value came from, by its dotted name; those not in it are defaults.
     """
 
     hub: HubSection = HubSection()
     zmq: ZmqSection = ZmqSection()
+    fedora_messaging: FedoraMessagingSection = FedoraMessagingSection()
     spool: SpoolSection = SpoolSection()
     stats: StatsSection = StatsSection()
     logging: LoggingSection = LoggingSection()
     fedmsg: FedmsgSection = FedmsgSection()
     consumers: Mapping[str, ConsumerSection] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
+
+    def section(self, name: str) -> Any:
+        """The section of that name, one of `SECTIONS`."""
+        return getattr(self, _attribute(name))
 
 
 class ConfigBuilder:
@@ -359,7 +418,7 @@ class ConfigBuilder:
             ConfigError: Values contradict each other, or are out of range.
         """
         config = Config(
-            **{name: SECTIONS[name](**values) for name, values in self._values.items()},
+            **{_attribute(name): SECTIONS[name](**values) for name, values in self._values.items()},
             consumers={name: ConsumerSection(**values) for name, values in self._consumers.items()},
             origins=dict(self._origins),
         )
@@ -373,6 +432,11 @@ class ConfigBuilder:
             raise ConfigError(f'[consumers.{name}] lacks class = "module:Class"', origin=origin)
         for key, value in keys.items():
             self.set_consumer(name, key, value, origin=origin)
+
+
+def _attribute(section: str) -> str:
+    """What a section is called as an attribute of `Config`."""
+    return section.replace("-", "_")
 
 
 def file_key(attribute: str) -> str:
@@ -428,6 +492,7 @@ def _check(config: Config, origins: Mapping[str, str]) -> None:
     """What a type cannot say."""
     for holds, key, complaint in (
         (re.fullmatch(_NAME, config.hub.name), "hub.name", "1 to 64 of the characters A-Za-z0-9_.:@-"),
+        (config.hub.source in SOURCES, "hub.source", " or ".join(SOURCES)),
         (0 <= config.hub.nice <= 19, "hub.nice", "0 to 19"),
         (config.hub.drain_timeout >= 0, "hub.drain_timeout", "0 seconds or more"),
         (
@@ -445,6 +510,15 @@ def _check(config: Config, origins: Mapping[str, str]) -> None:
         (-1 <= config.zmq.tcp_keepalive_count <= _MOST, "zmq.tcp_keepalive_count", f"-1 to {_MOST}"),
         (0 <= config.zmq.reconnect_interval <= 1e6, "zmq.reconnect_interval", "0 to 1000000 seconds"),
         (0 <= config.zmq.reconnect_interval_max <= 1e6, "zmq.reconnect_interval_max", "0 to 1000000 seconds"),
+        (config.fedora_messaging.queues in QUEUES, "fedora-messaging.queues", " or ".join(QUEUES)),
+        (config.fedora_messaging.queue_type in QUEUE_TYPES, "fedora-messaging.queue_type", " or ".join(QUEUE_TYPES)),
+        (0 <= config.fedora_messaging.delivery_limit <= _MOST, "fedora-messaging.delivery_limit", f"0 to {_MOST}"),
+        (
+            config.fedora_messaging.acknowledge in ACKNOWLEDGEMENTS,
+            "fedora-messaging.acknowledge",
+            " or ".join(ACKNOWLEDGEMENTS),
+        ),
+        (1 <= config.fedora_messaging.prefetch <= 65_535, "fedora-messaging.prefetch", "1 to 65535"),
         (
             config.spool.limit == 0 or config.spool.limit >= _LEAST_MEMORY,
             "spool.limit",
@@ -482,7 +556,7 @@ def _check(config: Config, origins: Mapping[str, str]) -> None:
     ):
         if not holds:
             section, _, name = key.partition(".")
-            value = getattr(getattr(config, section), name)
+            value = getattr(config.section(section), name)
             raise ConfigError(f"{key} = {value!r} must be {complaint}", origin=origins.get(key, DEFAULT))
     for name, consumer in config.consumers.items():
         _check_consumer(f"consumers.{name}", consumer, origins, is_spooling=bool(config.spool.directory))

@@ -16,12 +16,13 @@ from types import FrameType
 
 from . import __version__, notify
 from .compat.fedmsg_config import FedmsgConfigFiles
-from .config import Config
+from .config import FEDORA_MESSAGING, Config
 from .dispatch import PROCESSES
 from .hub import Hub, Left
 from .paths import default_stats_directory
 from .remote import RemoteRoster
 from .roster import Roster
+from .sources import Source
 from .sources.zmq import ZmqSource
 
 logger = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ def made(
     kind = RemoteRoster if config.hub.shape == PROCESSES else Roster
     roster = kind(config, fedmsg, only=consumers, producers=producers)
     notifier = notify.from_environment(os.environ)
-    return Hub(config, roster, ZmqSource(config.zmq), directory=directory, version=__version__, notifier=notifier)
+    return Hub(config, roster, _source(config), directory=directory, version=__version__, notifier=notifier)
 
 
 def run(hub: Hub, on_ready: Callable[[], None]) -> list[Left]:
@@ -84,6 +85,16 @@ def leave(code: int) -> int:
         os._exit(code)
     logging.shutdown()
     return code
+
+
+def _source(config: Config) -> Source:
+    if config.hub.source != FEDORA_MESSAGING:
+        return ZmqSource(config.zmq)
+    # Here, for a hub on zeromq needs no pika.
+    from .amqp import settings
+    from .sources.fedora_messaging import FedoraMessagingSource
+
+    return FedoraMessagingSource(config, settings.find(config.fedora_messaging.config, os.environ))
 
 
 def _raise_descriptor_limit() -> None:

@@ -51,7 +51,7 @@ function _shtab_glasshub_using
 end
 
 set -g _shtab_glasshub_commands run config stats top check 'check backlog' 'check age' 'check catch-up' 'check failures' 'check stuck' 'check up' 'check consumers' 'check producers' graph dashboard spool 'spool list' 'spool show' 'spool parked' 'spool retry' 'spool discard' 'spool drop-consumer' 'spool compact' record spike forecast demo
-set -g _shtab_glasshub_opts_with_value --absent --behind --computing --config --config-filename --consumer --critical --data-dir --every --fedmsg-config --filter --flush --format --from --from-fedmsg-config --high-water-mark --host --hub --interval --io-threads --iterations --linger --listen --load --messages --mode --name --output --over --patience --post-init-sleep --quiet --quiet-rate --rate --rrd --seconds --server-name --service --shape --since --size --sort --speed --stale-after --state --stats-dir --timeout --to --topic --topic-prefix --until --warning --watch --websocket-server-port --what --with-consumers --with-producers --write --zmq -c -t -w
+set -g _shtab_glasshub_opts_with_value --absent --behind --computing --config --config-filename --consumer --critical --data-dir --every --fedmsg-config --fedora-messaging --filter --flush --format --from --from-fedmsg-config --high-water-mark --host --hub --interval --io-threads --iterations --linger --listen --load --messages --mode --name --output --over --patience --post-init-sleep --quiet --quiet-rate --rate --rrd --seconds --server-name --service --shape --since --size --sort --speed --stale-after --state --stats-dir --timeout --to --topic --topic-prefix --until --warning --watch --websocket-server-port --what --with-consumers --with-producers --write --zmq -c -t -w
 
 complete -c glasshub -e
 complete -c glasshub -f
@@ -64,6 +64,7 @@ complete -c glasshub -n '_shtab_glasshub_using run' -l config -xka "(__fish_comp
 complete -c glasshub -n '_shtab_glasshub_using run' -l allow-unsafe-config -d 'read configuration that anybody could have written'
 complete -c glasshub -n '_shtab_glasshub_using run' -l name -x -d 'name of the hub'
 complete -c glasshub -n '_shtab_glasshub_using run' -l zmq -x -d 'publisher to subscribe to; may be repeated'
+complete -c glasshub -n '_shtab_glasshub_using run' -l fedora-messaging -xka "(__fish_complete_path (commandline -ct))" -d 'subscribe to the broker that fedora-messaging'"'"'s configuration names (default: where it looks for it)'
 complete -c glasshub -n '_shtab_glasshub_using run' -l shape -x -d 'shape of dispatch: inline, shared, threads, processes'
 complete -c glasshub -n '_shtab_glasshub_using run' -l stats-dir -xka "(__fish_complete_directories)" -d 'where the segment and its socket stand'
 complete -c glasshub -n '_shtab_glasshub_using run' -l with-consumers -x -d 'run exactly these consumers, as fedmsg-hub does'
@@ -86,6 +87,7 @@ complete -c glasshub -n '_shtab_glasshub_using config' -l config -xka "(__fish_c
 complete -c glasshub -n '_shtab_glasshub_using config' -l allow-unsafe-config -d 'read configuration that anybody could have written'
 complete -c glasshub -n '_shtab_glasshub_using config' -l name -x -d 'name of the hub'
 complete -c glasshub -n '_shtab_glasshub_using config' -l zmq -x -d 'publisher to subscribe to; may be repeated'
+complete -c glasshub -n '_shtab_glasshub_using config' -l fedora-messaging -xka "(__fish_complete_path (commandline -ct))" -d 'subscribe to the broker that fedora-messaging'"'"'s configuration names (default: where it looks for it)'
 complete -c glasshub -n '_shtab_glasshub_using config' -l shape -x -d 'shape of dispatch: inline, shared, threads, processes'
 complete -c glasshub -n '_shtab_glasshub_using config' -l stats-dir -xka "(__fish_complete_directories)" -d 'where the segment and its socket stand'
 complete -c glasshub -n '_shtab_glasshub_using config' -l with-consumers -x -d 'run exactly these consumers, as fedmsg-hub does'
@@ -285,6 +287,7 @@ complete -c glasshub -n '_shtab_glasshub_using spike' -l config -xka "(__fish_co
 complete -c glasshub -n '_shtab_glasshub_using spike' -l allow-unsafe-config -d 'read configuration that anybody could have written'
 complete -c glasshub -n '_shtab_glasshub_using spike' -l name -x -d 'name of the hub'
 complete -c glasshub -n '_shtab_glasshub_using spike' -l zmq -x -d 'publisher to subscribe to; may be repeated'
+complete -c glasshub -n '_shtab_glasshub_using spike' -l fedora-messaging -xka "(__fish_complete_path (commandline -ct))" -d 'subscribe to the broker that fedora-messaging'"'"'s configuration names (default: where it looks for it)'
 complete -c glasshub -n '_shtab_glasshub_using spike' -l shape -x -d 'shape of dispatch: inline, shared, threads, processes'
 complete -c glasshub -n '_shtab_glasshub_using spike' -l stats-dir -xka "(__fish_complete_directories)" -d 'where the segment and its socket stand'
 complete -c glasshub -n '_shtab_glasshub_using spike' -l with-consumers -x -d 'run exactly these consumers, as fedmsg-hub does'

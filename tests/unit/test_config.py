@@ -115,7 +115,10 @@ def test_one_string_is_a_list_of_one(load: Load) -> None:
         ("[hub]\nnam = 'x'", "unknown key 'hub.nam'; did you mean 'name'? (valid ones are: drain_timeout, "),
         ("[zmq]\nendpoint = 'x'", "unknown key 'zmq.endpoint'; did you mean 'endpoints'? (valid ones are: "),
         ("[stats]\nxyzzy = 1", "unknown key 'stats.xyzzy' (valid ones are: directory, group, mode, socket_mode)"),
-        ("[hbu]\n", "unknown section 'hbu'; did you mean 'hub'? (valid ones are: consumers, fedmsg, hub, "),
+        (
+            "[hbu]\n",
+            "unknown section 'hbu'; did you mean 'hub'? (valid ones are: consumers, fedmsg, fedora-messaging, hub, ",
+        ),
         ("name = 'x'", "unknown section 'name'"),
         ("[consumers.a]\nclass = 'a:B'\nworker = 2", "unknown key 'consumers.a.worker'; did you mean 'workers'?"),
         ("[consumers.a]\nclass = 'a:B'\nlocation = 'c:D'", "unknown key 'consumers.a.location' ("),
@@ -133,7 +136,7 @@ def test_the_valid_keys_of_a_consumer_are_those_of_the_file(load: Load) -> None:
 
     assert text.endswith(
         "(valid ones are: capacity, capacity_bytes, class, from, group, max_deaths, max_processing, overflow, park, "
-        "process, replace, retry, retry_delay, retry_delay_max, settings, topics, workers)"
+        "process, queue, replace, retry, retry_delay, retry_delay_max, settings, topics, workers)"
     )
 
 

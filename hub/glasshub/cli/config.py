@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
 def _lines(config: Config) -> Iterator[str]:
     for name in SECTIONS:
         yield f"[{name}]"
-        yield from _values(config, name, getattr(config, name))
+        yield from _values(config, name, config.section(name))
         yield ""
     for name, section in config.consumers.items():
         yield f"[consumers.{as_key(name)}]"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..compat.fedmsg_config import FedmsgConfigFiles, Place, find_config
 from ..compat.services import SERVICES, Service
-from ..config import DEFAULT, Config, ConfigBuilder
+from ..config import DEFAULT, FEDORA_MESSAGING, Config, ConfigBuilder
 from ..dispatch import SHAPES
 from ..errors import ConfigError
 from ..trust import refuse_unsafe
@@ -60,6 +60,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", metavar="NAME", help="name of the hub")
     parser.add_argument(
         "--zmq", metavar="ENDPOINT", action="append", default=[], help="publisher to subscribe to; may be repeated"
+    )
+    parser.add_argument(
+        "--fedora-messaging",
+        metavar="FILE",
+        nargs="?",
+        const="",
+        help="subscribe to the broker that fedora-messaging's configuration names (default: where it looks for it)",
     )
     parser.add_argument("--shape", metavar="SHAPE", help=f"shape of dispatch: {', '.join(SHAPES)}")
     parser.add_argument("--stats-dir", metavar="DIR", help="where the segment and its socket stand")
@@ -233,9 +240,12 @@ def _refuse_fedmsgs(options: argparse.Namespace, service: Service | None) -> Non
 
 
 def _set_options(builder: ConfigBuilder, options: argparse.Namespace) -> None:
+    broker = options.fedora_messaging
     for section, key, value, option in (
         ("hub", "name", options.name, "--name"),
         ("hub", "shape", options.shape, "--shape"),
+        ("hub", "source", None if broker is None else FEDORA_MESSAGING, "--fedora-messaging"),
+        ("fedora-messaging", "config", broker or None, "--fedora-messaging"),
         ("zmq", "endpoints", options.zmq or None, "--zmq"),
         ("zmq", "receive_high_water_mark", options.high_water_mark or None, "--high-water-mark"),
         ("stats", "directory", options.stats_dir, "--stats-dir"),

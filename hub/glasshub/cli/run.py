@@ -10,7 +10,7 @@ import sys
 
 from .. import daemon
 from ..compat.log import set_up_log
-from ..config import Config
+from ..config import ZMQ, Config
 from ..errors import ConfigError
 from ..hub import Hub
 from .options import NO_BUS, Effective, add_options, effective_config
@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     """Run a hub until it is told to stop."""
     effective = effective_config(options)
     config = effective.config
-    if not config.zmq.endpoints:
+    if config.hub.source == ZMQ and not config.zmq.endpoints:
         raise ConfigError(NO_BUS)
     # Consumers are looked for where the operator stands, as fedmsg-hub does.
     sys.path.insert(0, os.getcwd())
