@@ -35,7 +35,30 @@ class SourceError(HubError):
 
 
 class PublishError(HubError):
-    """What the hub publishes cannot be published where the configuration wants it."""
+    """What is to be published cannot be published, or not where the configuration wants it.
+
+    Attributes:
+        reason: A word for it: `invalid`, `forbidden`, `unroutable`, `refused`, `blocked`, `unreachable`, `timeout`,
+            `closed`; `endpoint` where there is no place to publish at.
+        topic: Of the message; empty where it is not about one.
+        message_id: Likewise.
+        may_be_there: Whether the message may have been published nevertheless: nobody knows.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        reason: str = "endpoint",
+        topic: str = "",
+        message_id: str = "",
+        may_be_there: bool = False,
+    ) -> None:
+        super().__init__(text)
+        self.reason = reason
+        self.topic = topic
+        self.message_id = message_id
+        self.may_be_there = may_be_there
 
 
 class DisabledError(HubError):
