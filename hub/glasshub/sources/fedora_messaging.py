@@ -304,7 +304,12 @@ class Subscription:
         self._out.append(method.delivery_tag)
         self._redelivered += method.redelivered
         document = fedmsg_body(
-            body, topic=topic, message_id=properties.message_id, headers=properties.headers, queue=self.queue.name
+            body,
+            topic=topic,
+            message_id=properties.message_id,
+            headers=properties.headers,
+            content_encoding=properties.content_encoding,
+            queue=self.queue.name,
         )
         frame = Delivery(topic.encode("utf-8"), document, time.monotonic_ns(), self, method.delivery_tag)
         self._source.take_in(frame)
