@@ -18,11 +18,12 @@ import json
 import time
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import lru_cache
 from typing import Any
 
-from ..errors import MessageError
+from ..errors import PublishError
 from ..message import decode_json
 
 #: The schema of messages that have none of their own, and the severity of those that do not say.
@@ -90,54 +91,65 @@ def fedmsg_body(
     )
 
 
-def from_fedmsg(topic: str, body: bytes | Any, *, priority: int | None = None) -> tuple[dict[str, Any], bytes]:
-    """What to publish on fedora-messaging's bus: the properties, as pika.BasicProperties takes them, and the body.
+@dataclass(frozen=True)
+class Outgoing:
+    """A message to be published on this bus.
+
+    Attributes:
+        topic: The routing key.
+        body: The body, encoded.
+        properties: As AMQP calls them: message_id, headers and others.
+        exchange: Where to publish it; None for where the configuration says.
+        is_mandatory: Whether to be told if there is no queue for it.
+    """
+
+    topic: str
+    body: bytes
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    exchange: str | None = None
+    is_mandatory: bool = False
+
+    @property
+    def message_id(self) -> str:
+        """The id by which consumers know it."""
+        return self.properties.get("message_id") or ""
+
+
+def from_fedmsg(topic: bytes, body: bytes, *, prefix: str = "", priority: int | None = None) -> Outgoing:
+    """A message of fedmsg's, in fedora-messaging's form.
 
     A document of fedmsg becomes a message of its own: its `msg` is the body, its `msg_id` the message id, its
     `timestamp` is `sent-at`, and `headers` are as it has them, where it came from that bus. Anything else is the body;
     what is no object is put into one, {"msg": ...}, for fedora-messaging has nothing else.
 
     Args:
-        topic: The routing key; an error names it.
-        body: What was published: JSON, other text, or what JSON can hold.
-        priority: Of the message; None for none.
+        topic: Its topic.
+        body: What was published: JSON, or other text.
+        prefix: What is put before the topic.
+        priority: The property of that name; None for none.
 
     Raises:
-        MessageError: It is neither text nor anything that JSON can hold.
+        PublishError: It is no text.
     """
-    document = _read(topic, body) if isinstance(body, bytes) else body
+    try:
+        name, text = prefix + topic.decode("utf-8"), body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise PublishError(f"cannot publish {topic!r}: it must be JSON, in UTF-8: {error}", reason="invalid") from None
+    document = _document(text)
     envelope: Mapping[str, Any] = document if _is_fedmsgs(document) else {}
     content = envelope["msg"] if envelope else document
-    if not isinstance(content, Mapping):
-        content = {"msg": content}
     message_id = envelope.get("msg_id")
     properties = {
         "content_type": "application/json",
         "content_encoding": "utf-8",
         "delivery_mode": 2,
-        "message_id": message_id if _is_name(message_id) else str(uuid.uuid4()),
         "headers": _headers(envelope, priority),
+        "message_id": message_id if _is_name(message_id) else str(uuid.uuid4()),
         "priority": priority,
     }
-    try:
-        return properties, json.dumps(content).encode("ascii")
-    except (TypeError, ValueError, RecursionError) as error:
-        raise MessageError(f"the body for {topic!r} cannot be written as JSON: {error}") from None
-
-
-def routing_key(topic: str, *, prefix: str = "") -> str:
-    """The topic as it is published: behind a prefix, as fedora-messaging's `topic_prefix` has it.
-
-    Raises:
-        MessageError: It is longer than AMQP allows.
-    """
-    key = f"{prefix.rstrip('.')}.{topic}" if prefix else topic
-    size = _size(key)
-    if size is None:
-        raise MessageError(f"the topic {topic!r} cannot be written in UTF-8")
-    if size > LONGEST_NAME:
-        raise MessageError(f"the topic {topic!r} has {size} bytes as a routing key: AMQP allows {LONGEST_NAME}")
-    return key
+    return Outgoing(
+        name, _dumps(content if isinstance(content, dict) else {"msg": content}).encode("ascii"), properties
+    )
 
 
 def _in_utf_8(body: bytes, encoding: str) -> bytes:
@@ -173,14 +185,8 @@ def _is_one_value(body: bytes) -> bool:
     return True
 
 
-def _read(topic: str, body: bytes) -> Any:
-    """What was published; text that is no JSON is a string."""
-    try:
-        text = body.decode("utf-8")
-    except UnicodeDecodeError:
-        raise MessageError(
-            f"the body for {topic!r} ({len(body)} bytes) is no text: fedora-messaging has JSON"
-        ) from None
+def _document(text: str) -> Any:
+    """What it says as JSON; else it is a string."""
     try:
         return decode_json(text)
     except (ValueError, RecursionError):
@@ -188,7 +194,7 @@ def _read(topic: str, body: bytes) -> Any:
 
 
 def _is_fedmsgs(document: Any) -> bool:
-    return isinstance(document, Mapping) and {"topic", "msg", "timestamp"} <= document.keys()
+    return isinstance(document, dict) and {"topic", "msg", "timestamp"} <= document.keys()
 
 
 def _headers(envelope: Mapping[str, Any], priority: int | None) -> dict[str, Any]:
