@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import pytest
 
 from .descriptors import descriptors
+from .lasting import shared_pids
 
 T = TypeVar("T")
 
@@ -49,7 +50,7 @@ def _nothing_is_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
         return  # its traceback holds on to everything, and it is red anyway
     left = _remaining(lambda: set(threading.enumerate()) - threads)
     assert not left, f"the test leaks threads: {left}"
-    processes = _remaining(lambda: _children() - children)
+    processes = _remaining(lambda: _children() - children - shared_pids())
     assert not processes, f"the test leaks child processes: {[_command(pid) for pid in processes]}"
     opened = _remaining(lambda: _unmapped(descriptors() - opened_before))
     assert not opened, f"the test leaks descriptors: {sorted(opened)}"

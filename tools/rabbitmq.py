@@ -79,6 +79,11 @@ class Broker:
             self.close()
             raise
 
+    @property
+    def pid(self) -> int:
+        """Of the broker itself: the leader of its process group; 0 while it is stopped."""
+        return 0 if self._process is None else self._process.pid
+
     def start(self) -> None:
         """Start it, on the port that it had; what is durable is still there."""
         with (self._directory / "output").open("ab") as output:

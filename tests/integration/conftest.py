@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ..needs import give_up
+from .brokers import broker  # noqa: F401
 from .collectd_daemon import Collectd
 from .hubs import Bus, bus_in
 
