@@ -48,6 +48,11 @@ class Frame:
         self.completion: Listener | None = None
 
     @property
+    def origin(self) -> Frame:
+        """The message as the source made it: itself, unless it is tried again."""
+        return self
+
+    @property
     def weight(self) -> int:
         """About how many bytes of memory it takes."""
         return FRAME_WEIGHT + len(self.topic) + len(self.body)
@@ -61,6 +66,7 @@ class Frame:
             attempts=self.attempts + 1,
             first_ns=self.first_ns or now_ns,
             is_pickled=self.is_pickled,
+            origin=self.origin,
         )
         again.completion = self.completion
         return again
@@ -76,7 +82,7 @@ class Listener(Protocol):
 class NotedFrame(Frame):
     """A message of which there is more to say than of others, see `Frame`."""
 
-    __slots__ = ("attempts", "first_ns", "is_pickled")
+    __slots__ = ("_origin", "attempts", "first_ns", "is_pickled")
 
     def __init__(
         self,
@@ -87,11 +93,18 @@ class NotedFrame(Frame):
         attempts: int = 0,
         first_ns: int = 0,
         is_pickled: bool = False,
+        origin: Frame | None = None,
     ) -> None:
         super().__init__(topic, body, received_ns)
+        self._origin = origin
         self.attempts = attempts
         self.first_ns = first_ns
         self.is_pickled = is_pickled
+
+    @property
+    def origin(self) -> Frame:
+        """See `Frame.origin`."""
+        return self._origin or self
 
 
 class Completion:
