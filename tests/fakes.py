@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from glasshub.consumer import Inlet
+from glasshub.failure import Park
 from glasshub.gaps import Gap
 from glasshub.message import Frame
 from glasshub.routing import Router
@@ -63,6 +64,7 @@ class MemorySource:
     """
 
     kind = "memory"
+    park: Park | None = None
 
     def __init__(self, *, acknowledges: bool = False, refuses: Exception | None = None) -> None:
         """Make an empty bus.

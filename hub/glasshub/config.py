@@ -273,13 +273,15 @@ class ConsumerSection:
     )
     retry_delay_max: float = _setting(300.0, "Seconds before any of these attempts at the most.")
     park: bool = _setting(
-        False, "Whether a message is parked in the spool when the last attempt has failed, to be looked at."
+        False,
+        "Whether a message is parked when the last attempt has failed, to be looked at: in the spool; or, without one, "
+        "on the broker, in a queue beside that of the consumer.",
     )
     max_processing: float = _setting(0.0, "Seconds at one message after which a worker is shown as stuck; 0 for never.")
     max_deaths: int = _setting(
         3,
         "Shape processes: deaths of a worker process at one message after which the message is parked, or, without a "
-        "spool, counted as failed and gone.",
+        "place for that (see park), counted as failed and gone.",
     )
     replace: bool = _setting(
         False, "Shape processes: whether a worker process is replaced that is stuck, see max_processing."
@@ -558,11 +560,16 @@ def _check(config: Config, origins: Mapping[str, str]) -> None:
             section, _, name = key.partition(".")
             value = getattr(config.section(section), name)
             raise ConfigError(f"{key} = {value!r} must be {complaint}", origin=origins.get(key, DEFAULT))
+    is_spooling = bool(config.spool.directory)
+    is_on_broker = config.hub.source == FEDORA_MESSAGING and config.fedora_messaging.queues == EACH
     for name, consumer in config.consumers.items():
-        _check_consumer(f"consumers.{name}", consumer, origins, is_spooling=bool(config.spool.directory))
+        dotted = f"consumers.{name}"
+        _check_consumer(dotted, consumer, origins, is_spooling=is_spooling, can_park=is_spooling or is_on_broker)
 
 
-def _check_consumer(dotted: str, consumer: ConsumerSection, origins: Mapping[str, str], *, is_spooling: bool) -> None:
+def _check_consumer(
+    dotted: str, consumer: ConsumerSection, origins: Mapping[str, str], *, is_spooling: bool, can_park: bool
+) -> None:
     for holds, key, complaint in (
         (1 <= consumer.workers <= 1000, "workers", "1 to 1000"),
         (0 <= consumer.capacity <= _MOST, "capacity", f"0 to {_MOST}"),
@@ -584,7 +591,11 @@ def _check_consumer(dotted: str, consumer: ConsumerSection, origins: Mapping[str
         (0 <= consumer.max_processing <= _LONGEST, "max_processing", f"0 to {_LONGEST} seconds"),
         (1 <= consumer.max_deaths <= 1000, "max_deaths", "1 to 1000"),
         (re.fullmatch(f"({_NAME})?", consumer.process), "process", "1 to 64 of the characters A-Za-z0-9_.:@-"),
-        (not consumer.park or is_spooling, "park", "false without a spool: set directory in [spool] to have one"),
+        (
+            not consumer.park or can_park,
+            "park",
+            "false without a spool, or a queue of its own on a broker: set directory in [spool] to have one",
+        ),
     ):
         if not holds:
             where = f"{dotted}.{file_key(key)}"

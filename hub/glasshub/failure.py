@@ -74,6 +74,10 @@ class Failure:
     last_ns: int
 
 
+#: Puts a message away: whose it is, by index, the message, and why. Threads: any.
+Park = Callable[[int, Frame, Failure], None]
+
+
 class Aftercare(Protocol):
     """Takes care of messages that did not go well. Threads: any.
 

@@ -184,8 +184,10 @@ class Hub:
             log = open_spool(self._config, crew.members)
             full, memory = self._config.spool.full, self._config.hub.memory
             return SpooledShape(kind, stations, segment, log, full=full, memory=memory, stop=self.request_stop)
-        logger.info("the backlog is in memory, and gone when the hub is killed: [spool] directory puts it on disk")
-        return kind(stations, segment, memory=self._config.hub.memory, stop=self.request_stop)
+        if not self._source.acknowledges:
+            logger.info("the backlog is in memory, and gone when the hub is killed: [spool] directory puts it on disk")
+        memory, park = self._config.hub.memory, self._source.park
+        return kind(stations, segment, memory=memory, stop=self.request_stop, park=park)
 
     def _router(self, stations: list[Station]) -> Router:
         return Router(

@@ -53,7 +53,12 @@ def _hold_interpreter() -> None:
     ctypes.PyDLL(None).sleep(3600)
 
 
+def _fail() -> None:
+    raise RuntimeError("no such badge")
+
+
 _DEEDS: dict[str, Callable[[], object]] = {
+    "raise": _fail,
     "exit": lambda: os._exit(0),
     "segfault": lambda: ctypes.string_at(0),
     "abort": os.abort,

@@ -258,7 +258,8 @@ def test_nothing_can_be_parked_without_a_spool(load: Load, file: Path) -> None:
     text = refusal(load, "[consumers.a]\nclass = 'a:B'\npark = true")
 
     assert text == (
-        f"{file}: consumers.a.park = true must be false without a spool: set directory in [spool] to have one"
+        f"{file}: consumers.a.park = true must be false without a spool, or a queue of its own on a broker: "
+        "set directory in [spool] to have one"
     )
 
 

@@ -11,7 +11,7 @@ from functools import partial
 
 from ..config import DROP_OLDEST
 from ..consumer import BoundConsumer, Inlet
-from ..failure import Aftercare, Care, RetryPolicy
+from ..failure import Aftercare, Care, Park, RetryPolicy
 from ..logs import Repeats
 from ..message import Frame
 from ..overflow import Backlog, Bound, Overflow, WeighingBound
@@ -19,7 +19,7 @@ from ..queues import Bell
 from ..segment import SegmentSlots
 from ..stats import Books, ConsumerSlots, DropSlots, InjectionSlots, WorkerSlots
 from ..worker import Runner, WorkerThread
-from .redelivery import Park, Redelivery
+from .redelivery import Redelivery
 
 #: A message, and the stations that want it, by index.
 Routed = tuple[Frame, tuple[int, ...]]

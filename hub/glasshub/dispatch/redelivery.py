@@ -15,15 +15,13 @@ import threading
 import time
 from collections.abc import Callable
 
-from ..failure import Failure
+from ..failure import Failure, Park
 from ..message import Frame
 
 logger = logging.getLogger(__name__)
 
 #: What may wait at the most, of all consumers together.
 _MOST, _MOST_BYTES = 10_000, 64 << 20
-
-Park = Callable[[int, Frame, Failure], None]
 
 
 class Redelivery:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ..failure import Park
 from ..gaps import Gap
 from ..message import Frame
 from ..routing import Router
@@ -94,6 +95,11 @@ class Source(Protocol):
     @property
     def acknowledges(self) -> bool:
         """Whether the bus wants to be told when a message is done; if so the enqueuer sees to it that it is."""
+
+    @property
+    def park(self) -> Park | None:
+        """Puts away on the bus what consumers gave up; None where that has no place for it. A consumer is named by its
+        index in the router; the message's `completion` is told when it is there."""
 
     def open(self, router: Router) -> None:
         """Subscribe to all that the router's consumers want.

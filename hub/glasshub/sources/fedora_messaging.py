@@ -16,10 +16,12 @@ from functools import partial
 from typing import Any
 
 from ..amqp.link import Link, in_turn
+from ..amqp.parking import Parking, addressed, reasons
 from ..amqp.settings import AmqpSettings
 from ..amqp.topology import Queue, queues_of
 from ..amqp.wire import fedmsg_body
-from ..config import Config
+from ..config import EACH, Config
+from ..failure import Failure, Park
 from ..message import Frame
 from ..routing import Router
 from .base import Batch, QueueState, SourceState
@@ -37,15 +39,30 @@ _CLOSING = 5.0
 
 
 class Delivery(Frame):
-    """A message that the broker wants to be told about."""
+    """A message that the broker wants to be told about.
 
-    __slots__ = ("addressee", "subscription", "tag")
+    Attributes:
+        subscription: Where it came from.
+        tag: Its number there.
+        original: Its properties and its body, as they were published.
+    """
 
-    def __init__(self, topic: bytes, body: bytes, received_ns: int, subscription: Subscription, tag: int) -> None:
+    __slots__ = ("addressee", "original", "subscription", "tag")
+
+    def __init__(
+        self,
+        topic: bytes,
+        body: bytes,
+        received_ns: int,
+        subscription: Subscription,
+        tag: int,
+        original: tuple[Any, bytes],
+    ) -> None:
         super().__init__(topic, body, received_ns)
         self.addressee = subscription.queue.consumer
         self.subscription = subscription
         self.tag = tag
+        self.original = original
 
 
 class FedoraMessagingSource:
@@ -65,9 +82,17 @@ class FedoraMessagingSource:
         self._done: deque[Delivery] = deque()
         self.faults = 0
         self._link = Link("amqp", settings, self)
+        self._parking = Parking(settings)
+        self._names: Sequence[str] = ()
+
+    @property
+    def park(self) -> Park | None:
+        """See `Source.park`: beside the queue of each consumer is one for that."""
+        return self._park if self._config.fedora_messaging.queues == EACH else None
 
     def open(self, router: Router) -> None:
         """See `Source.open`: whoever is not there now is connected to later."""
+        self._names = router.names
         self._subscriptions = [Subscription(self, queue) for queue in queues_of(self._config, self._settings, router)]
         self._link.start()
 
@@ -125,8 +150,29 @@ class FedoraMessagingSource:
 
     def close(self) -> None:
         """See `Source.close`."""
+        self._parking.close(_CLOSING)
         self._link.call(self._settle)
         self._link.stop(_CLOSING)
+
+    def _park(self, station: int, frame: Frame, failure: Failure) -> None:
+        delivery, name = frame.origin, self._names[station]
+        if not isinstance(delivery, Delivery):
+            logger.error("%s: what did not come from the bus cannot be parked: it is gone", name)
+            return
+        assert frame.completion is not None
+        properties, body = delivery.original
+        why = reasons(failure, hub=self._config.hub.name, consumer=name)
+        self._parking.park(
+            addressed(
+                delivery.subscription.queue.parked,
+                frame.topic.decode("utf-8"),
+                body,
+                vars(properties),
+                {**(properties.headers or {}), **why},
+            ),
+            delivery.subscription,
+            frame.completion.one_done,
+        )
 
     def take_in(self, frame: Delivery) -> None:
         """Have the enqueuer get a message. Threads: the link's."""
@@ -169,6 +215,7 @@ class FedoraMessagingSource:
     def _forget(self, subscription: Subscription) -> None:
         """What came through a channel that is gone comes again, and is not to be acknowledged."""
         subscription.end()
+        self._parking.forget(subscription)
         for frame in list(self._received):
             if frame.subscription is subscription:
                 self._received.remove(frame)
@@ -311,5 +358,6 @@ class Subscription:
             content_encoding=properties.content_encoding,
             queue=self.queue.name,
         )
-        frame = Delivery(topic.encode("utf-8"), document, time.monotonic_ns(), self, method.delivery_tag)
+        original = properties, body
+        frame = Delivery(topic.encode("utf-8"), document, time.monotonic_ns(), self, method.delivery_tag, original)
         self._source.take_in(frame)

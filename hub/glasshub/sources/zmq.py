@@ -29,6 +29,7 @@ class ZmqSource:
 
     kind = "zmq"
     acknowledges = False  # a PUB socket does not listen
+    park = None  # and keeps nothing
 
     def __init__(self, options: ZmqSection) -> None:
         self._options = options
