@@ -34,7 +34,8 @@ _REFRESH_NS = 100_000_000
 #: Seconds between two looks of a stopping enqueuer at whether the workers are done.
 _LOOK = 0.01
 
-#: Once told to stop, the enqueuer empties what the source has buffered, for at most so many seconds.
+#: Once told to stop, the enqueuer empties what the source has buffered, for at most so many seconds; a bus that wants
+#: acknowledgements gets it back.
 _LAST_SWEEP = 1.0
 
 
@@ -107,7 +108,7 @@ class Enqueuer(threading.Thread):
         while not self._is_stopping.is_set():
             self._once(0 if self._has_more else self._shape.rest(_PATIENCE))
         deadline = time.monotonic() + _LAST_SWEEP
-        while time.monotonic() < deadline and self._once(0):
+        while not self._source.acknowledges and time.monotonic() < deadline and self._once(0):
             pass
         self._publish_state()
 

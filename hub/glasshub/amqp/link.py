@@ -8,27 +8,33 @@ connection is a `Client`, whose methods are called in the link's thread and must
 from __future__ import annotations
 
 import logging
-import random
 import ssl
+import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import pika
+from pika import exceptions, frame
 from pika.adapters.select_connection import IOLoop
 
 from ..logs import Repeats, held_back
+from . import refusals
+from .backoff import Backoff
 from .settings import AmqpSettings
 
 logger = logging.getLogger(__name__)
 
-#: Seconds before the brokers are tried again when none of them could be reached: at first, and at the most.
-_DELAY, _LONGEST_DELAY = 0.1, 30.0
+#: Seconds that a broker may take to answer when it is connected to, and to say good-bye.
+_PATIENCE, _FAREWELL = 15.0, 1.0
 
-#: Seconds that a broker may take to answer.
-_PATIENCE = 15.0
+#: Seconds in which a broker that cannot be reached is spoken of once.
+_SILENCE = 300.0
+
+#: Of a frame: type, channel and size; of one with properties: class, weight and size of the body.
+_FRAME, _PROPERTIES = struct.Struct(">BHL"), struct.Struct(">HHQ")
 
 
 class Client(Protocol):
@@ -53,6 +59,7 @@ class Link(threading.Thread):
         disconnects: How often a connection was lost.
         failures: How often one could not be made.
         lost_ns: Since when there is none although there was one, monotonic; 0 otherwise.
+        error: What ended the thread although nobody had asked for it; None if nothing did.
     """
 
     def __init__(self, name: str, settings: AmqpSettings, client: Client) -> None:
@@ -60,25 +67,35 @@ class Link(threading.Thread):
         self.is_connected = self.is_blocked = False
         self.disconnects = self.failures = 0
         self.lost_ns = 0
+        self.error: BaseException | None = None
         self._client = client
         self._brokers = [_parameters(url, settings) for url in settings.urls]
         self._attempts = 0
-        self._delay = _DELAY
-        self._ioloop = IOLoop()
+        self._backoff = Backoff()
+        self._ioloop: Any = None
         self._connection: pika.SelectConnection | None = None
         self._calls: deque[Callable[[], None]] = deque()
         self._is_called = self._is_stopping = False
-        self._repeats = Repeats()
+        self._repeats = Repeats(period=_SILENCE)
+
+    def start(self) -> None:
+        """Begin to connect."""
+        _quieten_pika()
+        self._ioloop = IOLoop()  # not before: it has descriptors
+        super().start()
 
     def call(self, function: Callable[[], None]) -> None:
-        """Have the link's thread call a function soon; a few at a time, in their order. Threads: any."""
+        """Have the link's thread call a function soon, once it is started; all in their order. Threads: any."""
         self._calls.append(function)
-        if not self._is_called:
+        if not self._is_called and self._ioloop is not None:
             self._is_called = True
             self._ioloop.add_callback_threadsafe(self._answer_calls)
 
     def later(self, seconds: float, function: Callable[[], None]) -> None:
-        """Have a function called in so many seconds, unless the link has ended by then."""
+        """Have a function called in so many seconds, unless the link has ended by then.
+
+        With 0 it is when all has been dealt with that has just been read, and costs no system call.
+        """
         self._ioloop.call_later(seconds, function)
 
     def stop(self, timeout: float) -> None:
@@ -91,8 +108,10 @@ class Link(threading.Thread):
         """Connect, until it is told to stop."""
         try:
             self._ioloop.call_later(0, self._connect)
+            self._ioloop.call_later(0, self._answer_calls)
             self._ioloop.start()
-        except BaseException:
+        except BaseException as error:
+            self.error = error
             logger.critical("the connection to the broker cannot go on", exc_info=True)
         finally:
             self.is_connected = False
@@ -108,7 +127,7 @@ class Link(threading.Thread):
             return
         parameters = self._brokers[self._attempts % len(self._brokers)]
         self._attempts += 1
-        self._connection = pika.SelectConnection(
+        self._connection = _Connection(
             parameters,
             on_open_callback=self._opened,
             on_open_error_callback=self._refused,
@@ -117,7 +136,7 @@ class Link(threading.Thread):
         )
 
     def _opened(self, connection: pika.SelectConnection) -> None:
-        self._delay = _DELAY
+        self._backoff.succeeded()
         self.is_connected, self.lost_ns = True, 0
         connection.add_on_connection_blocked_callback(lambda *_: self._block(True))
         connection.add_on_connection_unblocked_callback(lambda *_: self._block(False))
@@ -129,51 +148,73 @@ class Link(threading.Thread):
         logger.warning("the broker %s", "takes no messages, for it lacks memory or disk" if is_blocked else "goes on")
 
     def _refused(self, connection: pika.SelectConnection, error: BaseException | str) -> None:
-        self.failures += 1
-        count = self._repeats.admit("refused")
-        if count is not None:
-            logger.error("cannot connect to %s: %r: trying again%s", _name(connection.params), error, held_back(count))
+        if not self._is_stopping:
+            self.failures += 1
+            name, reason = _name(connection.params), refusals.of_connection(error)
+            count = self._repeats.admit((name, reason))
+            if count is not None:
+                logger.error("cannot connect to %s: %s: trying again%s", name, reason, held_back(count))
         self._again()
 
     def _closed(self, connection: pika.SelectConnection, error: BaseException) -> None:
         self.is_connected = self.is_blocked = False
         self._client.lost()
-        if self._is_stopping:
-            self._ioloop.stop()
-            return
-        self.disconnects += 1
-        self.lost_ns = time.monotonic_ns()
-        logger.warning("lost the connection to %s: %r: connecting again", _name(connection.params), error)
+        if not self._is_stopping:
+            self.disconnects += 1
+            self.lost_ns = time.monotonic_ns()
+            name, reason = _name(connection.params), refusals.of_connection(error)
+            logger.warning("lost the connection to %s: %s: connecting again", name, reason)
         self._again()
 
     def _again(self) -> None:
         if self._is_stopping:
             self._ioloop.stop()
             return
-        delay = 0.0
-        if self._attempts % len(self._brokers) == 0:  # each of them has had its turn
-            delay = random.uniform(self._delay / 2, self._delay)
-            self._delay = min(2 * self._delay, _LONGEST_DELAY)
-        self._ioloop.call_later(delay, self._connect)
+        is_round_over = self._attempts % len(self._brokers) == 0  # each of them has had its turn
+        self._ioloop.call_later(self._backoff.delay() if is_round_over else 0.0, self._connect)
 
     def _close(self) -> None:
         self._is_stopping = True
-        if self._connection is not None and self._connection.is_open:
-            self._connection.close()
-        else:
+        if self._connection is None or self._connection.is_closed:
             self._ioloop.stop()
+            return
+        self._ioloop.call_later(_FAREWELL, self._ioloop.stop)  # from a broker that hangs
+        if not self._connection.is_closing:
+            self._connection.close()
 
 
-def in_turn(
-    steps: Sequence[Callable[[Callable[[Any], None]], object]], done: Callable[[Any], None] = lambda frame: None
-) -> None:
-    """Take steps one after another, each when the broker has answered the one before; then call `done` with the last
-    answer. A step is given what it is to call with the answer; one that the broker refuses closes its channel."""
-    if not steps:
-        done(None)
-        return
-    first, *others = steps
-    first(lambda frame: in_turn(others, done) if others else done(frame))
+class _Connection(pika.SelectConnection):  # type: ignore[misc]  # pika is not typed for us
+    """One that outlives a message with properties that pika cannot read: the message has none then.
+
+    pika would end the connection, the broker would bring the message again, and its neighbours with it, for ever.
+    """
+
+    def _read_frame(self) -> tuple[int, Any]:
+        try:
+            read: tuple[int, Any] = super()._read_frame()
+        except (ArithmeticError, LookupError, OSError, RecursionError, ValueError, struct.error) as error:
+            return self._without_properties(error)
+        except exceptions.InvalidFieldTypeException as error:
+            return self._without_properties(error)
+        return read
+
+    def _without_properties(self, error: Exception) -> tuple[int, Any]:
+        kind, channel, size = _FRAME.unpack_from(self._frame_buffer)
+        if kind != pika.spec.FRAME_HEADER:
+            raise error
+        logger.warning("a message has properties that cannot be read (%r): it is taken without them", error)
+        _, _, body_size = _PROPERTIES.unpack_from(self._frame_buffer, _FRAME.size)
+        return _FRAME.size + size + 1, frame.Header(channel, body_size, pika.BasicProperties())
+
+
+def _quieten_pika() -> None:
+    """Leave out what pika says of a connection, with tracebacks: we say it in fewer words.
+
+    What goes wrong in functions that it calls is said still. An operator may have set its level otherwise.
+    """
+    for name, level in (("pika", logging.CRITICAL), ("pika.callback", logging.ERROR)):
+        if logging.getLogger(name).level == logging.NOTSET:
+            logging.getLogger(name).setLevel(level)
 
 
 def _parameters(url: str, settings: AmqpSettings) -> pika.URLParameters:

@@ -5,11 +5,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from ..config import EACH, QUORUM, Config
 from ..routing import Router, prefix_of
 from .settings import TOPIC_EXCHANGE, AmqpSettings, Binding
+
+#: What makes a queue one that is on several machines, if the broker is.
+QUORUM_ARGUMENTS = MappingProxyType({"x-queue-type": QUORUM})
+
+#: Bytes that AMQP has for a routing key.
+_LONGEST_KEY = 255
 
 #: Behind a queue's name: the queue of messages that were given up, to be looked at.
 PARKED = ".parked"
@@ -24,6 +31,7 @@ class Queue:
         consumer: Whose it is, by index; None for all.
         bindings: What goes into it.
         durable, exclusive, auto_delete, arguments: As AMQP has them.
+        exchanges: Those that it is bound to and that are to be declared: type, durable, auto_delete and arguments.
         parked: Name of the queue for messages that were given up; empty for none.
     """
 
@@ -34,6 +42,7 @@ class Queue:
     exclusive: bool = False
     auto_delete: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    exchanges: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     parked: str = ""
 
 
@@ -41,18 +50,22 @@ def queues_of(config: Config, settings: AmqpSettings, router: Router) -> list[Qu
     """The queues of a hub whose consumers want that."""
     if config.fedora_messaging.queues == EACH:
         return [_queue_of(config, settings, router, index) for index in range(len(router.names))]
-    return [
-        Queue(
-            name,
-            None,
-            [binding for binding in settings.bindings if binding.queue == name],
-            durable=section["durable"],
-            exclusive=section["exclusive"],
-            auto_delete=section["auto_delete"],
-            arguments=section["arguments"],
-        )
-        for name, section in settings.queues.items()
-    ]
+    return [_queue_of_file(settings, name) for name in settings.queues]
+
+
+def _queue_of_file(settings: AmqpSettings, name: str) -> Queue:
+    section = settings.queues[name]
+    bindings = [binding for binding in settings.bindings if binding.queue == name]
+    return Queue(
+        name,
+        None,
+        bindings,
+        durable=section["durable"],
+        exclusive=section["exclusive"],
+        auto_delete=section["auto_delete"],
+        arguments=section["arguments"],
+        exchanges=_exchanges_of(settings, bindings),
+    )
 
 
 def _queue_of(config: Config, settings: AmqpSettings, router: Router, index: int) -> Queue:
@@ -65,7 +78,15 @@ def _queue_of(config: Config, settings: AmqpSettings, router: Router, index: int
     if section.queue_type == QUORUM and section.delivery_limit:
         arguments["x-delivery-limit"] = section.delivery_limit
     arguments |= {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": name + PARKED}
-    return Queue(name, index, [Binding(name, exchange, keys)], arguments=arguments, parked=name + PARKED)
+    bindings = [Binding(name, exchange, keys)]
+    exchanges = _exchanges_of(settings, bindings)
+    return Queue(name, index, bindings, arguments=arguments, exchanges=exchanges, parked=name + PARKED)
+
+
+def _exchanges_of(settings: AmqpSettings, bindings: Iterable[Binding]) -> dict[str, Mapping[str, Any]]:
+    """Those to be declared. Each broker has those whose names begin with `amq.`, and few users may declare them."""
+    names = {binding.exchange for binding in bindings}
+    return {n: s for n, s in settings.exchanges.items() if n in names and n and not n.startswith("amq.")}
 
 
 def routing_keys(topics: Iterable[str], *, is_strict: bool) -> set[str]:
@@ -80,5 +101,7 @@ def routing_keys(topics: Iterable[str], *, is_strict: bool) -> set[str]:
             keys.add(prefix)
             continue
         words = prefix.split(".")[:-1]
+        while len(".".join([*words, "#"]).encode("utf-8")) > _LONGEST_KEY:
+            words.pop()
         keys.add(".".join([*words, "#"]))
     return {"#"} if "#" in keys else keys

@@ -8,61 +8,33 @@ from any thread, and are sent by that one, as many at a time as there are.
 from __future__ import annotations
 
 import logging
-import threading
-import time
-from collections import deque
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from ..amqp.link import Link, in_turn
+from ..amqp.link import Link
 from ..amqp.parking import Parking, addressed, reasons
 from ..amqp.settings import AmqpSettings
+from ..amqp.subscription import Delivery, Intake, Subscription
 from ..amqp.topology import Queue, queues_of
-from ..amqp.wire import fedmsg_body
-from ..config import EACH, Config
+from ..config import EACH, SPOOLED, Config, ConsumerSection
+from ..errors import HubError
 from ..failure import Failure, Park
 from ..message import Frame
 from ..routing import Router
 from .base import Batch, QueueState, SourceState
+from .inbox import Inbox
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that an acknowledgement may wait for others.
-_ACK_DELAY = 0.005
+#: Seconds between two looks at how many messages each consumer needs.
+_TICK = 0.5
 
-#: Seconds between two questions to the broker of how much waits, and before a queue that is gone is tried again.
-_ASK, _AGAIN = 2.0, 1.0
+#: Ticks between two questions to the broker of how much waits, for so many queues; for more of them it is less often.
+_ASK_TICKS, _ASKED_QUEUES = 4, 50
 
 #: Seconds that closing may take.
-_CLOSING = 5.0
-
-
-class Delivery(Frame):
-    """A message that the broker wants to be told about.
-
-    Attributes:
-        subscription: Where it came from.
-        tag: Its number there.
-        original: Its properties and its body, as they were published.
-    """
-
-    __slots__ = ("addressee", "original", "subscription", "tag")
-
-    def __init__(
-        self,
-        topic: bytes,
-        body: bytes,
-        received_ns: int,
-        subscription: Subscription,
-        tag: int,
-        original: tuple[Any, bytes],
-    ) -> None:
-        super().__init__(topic, body, received_ns)
-        self.addressee = subscription.queue.consumer
-        self.subscription = subscription
-        self.tag = tag
-        self.original = original
+_CLOSING = 2.0
 
 
 class FedoraMessagingSource:
@@ -74,16 +46,16 @@ class FedoraMessagingSource:
     def __init__(self, config: Config, settings: AmqpSettings) -> None:
         self._config = config
         self._settings = settings
-        self._received: deque[Delivery] = deque()
-        self._sign = threading.Condition()
-        self._is_woken = self._is_finished = False
+        self._names: Sequence[str] = ()
         self._subscriptions: list[Subscription] = []
-        self._connection: Any = None
-        self._done: deque[Delivery] = deque()
-        self.faults = 0
+        self._inbox: Inbox[Delivery] = Inbox()
+        self._malformed: Inbox[int] = Inbox()  # sizes of those
         self._link = Link("amqp", settings, self)
         self._parking = Parking(settings)
-        self._names: Sequence[str] = ()
+        # These belong to the link's thread.
+        self._arrived: list[Delivery] = []
+        self._is_finished = False
+        self._ticks = 0
 
     @property
     def park(self) -> Park | None:
@@ -93,66 +65,107 @@ class FedoraMessagingSource:
     def open(self, router: Router) -> None:
         """See `Source.open`: whoever is not there now is connected to later."""
         self._names = router.names
-        self._subscriptions = [Subscription(self, queue) for queue in queues_of(self._config, self._settings, router)]
+        queues = queues_of(self._config, self._settings, router)
+        self._subscriptions = [self._subscription(queue) for queue in queues]
+        self._link.call(self._tick)
         self._link.start()
 
     def subscribe(self, router: Router) -> None:
         """See `Source.subscribe`."""
         queues = queues_of(self._config, self._settings, router)
         for subscription, queue in zip(self._subscriptions, queues):
-            self._link.call(partial(subscription.bind, queue))
+            self._link.call(partial(subscription.change, queue))
 
     def wake(self) -> None:
         """See `Source.wake`."""
-        with self._sign:
-            self._is_woken = True
-            self._sign.notify()
+        self._inbox.wake()
 
     def receive(self, timeout: float, limit: int) -> Batch:
         """See `Source.receive`."""
+        if self._link.error is not None:
+            raise HubError(f"the thread that speaks with the broker died: {self._link.error!r}, see the log above")
         batch = Batch()
-        if not self._received and timeout:
-            with self._sign:
-                self._sign.wait_for(lambda: self._received or self._is_woken, timeout)
-                self._is_woken = False
-        frames = batch.frames
-        while self._received and len(frames) < limit:
-            frame = self._received.popleft()
-            frames.append(frame)
-            batch.size += len(frame.topic) + len(frame.body)
+        size = 0
+        for frame in self._inbox.take(timeout, limit):
+            if frame.intake.is_open:
+                batch.frames.append(frame)
+                size += len(frame.topic) + len(frame.body)
+        malformed = self._malformed.take(0, limit)
+        batch.malformed, batch.size = len(malformed), size + sum(malformed)
         return batch
 
     def acknowledge(self, frame: Frame) -> None:
         """See `Source.acknowledge`."""
         assert isinstance(frame, Delivery)
-        self._done.append(frame)
-        if len(self._done) == 1:
-            self._link.call(lambda: self._link.later(_ACK_DELAY, self._settle))
+        frame.intake.acknowledge(frame.tag)
 
     def state(self) -> SourceState:
         """See `Source.state`."""
         link = self._link
         return SourceState(
-            endpoints=1,
+            endpoints=1,  # the brokers of a cluster are one: whichever of them is there
             connected=int(link.is_connected),
             disconnects=link.disconnects,
             lost=int(bool(link.lost_ns)),
             lost_ns=link.lost_ns,
-            faults=self.faults + link.failures,
+            faults=link.failures + sum([subscription.faults for subscription in self._subscriptions]),
             is_blocked=link.is_blocked,
-            queues=[subscription.state() for subscription in self._subscriptions],
+            queues=[_state_of(subscription) for subscription in self._subscriptions],
         )
 
     def finish(self) -> None:
-        """See `Source.finish`; what has come and was not taken goes back when it is closed."""
-        self._is_finished = True
-        self._link.call(self._cancel)
+        """See `Source.finish`; what has come and was not taken goes back at once."""
+        self._link.call(self._finish)
 
     def close(self) -> None:
         """See `Source.close`."""
         self._parking.close(_CLOSING)
         self._link.call(self._settle)
         self._link.stop(_CLOSING)
+
+    def received(self, delivery: Delivery) -> None:
+        """See `Receiver.received`: the enqueuer gets at once what has come at once."""
+        if not self._arrived:
+            self._link.later(0, self._hand_over)
+        self._arrived.append(delivery)
+
+    def malformed(self, size: int) -> None:
+        """See `Receiver.malformed`."""
+        self._malformed.put([size])
+        self._inbox.wake()
+
+    def forgotten(self, intake: Intake) -> None:
+        """See `Receiver.forgotten`: what of it waits for the enqueuer is left out there."""
+        self._parking.forget(intake)
+
+    def connected(self, connection: Any) -> None:
+        """See `Client.connected`."""
+        if not self._is_finished:
+            for subscription in self._subscriptions:
+                subscription.open(connection)
+
+    def lost(self) -> None:
+        """See `Client.lost`."""
+        for subscription in self._subscriptions:
+            subscription.lose()
+
+    def _subscription(self, queue: Queue) -> Subscription:
+        config = self._config
+        names = self._names if queue.consumer is None else [self._names[queue.consumer]]
+        consumers = [config.consumers.get(name, ConsumerSection()) for name in names]
+        # A queue that goes with its last subscriber must never be without one.
+        adapts = config.fedora_messaging.acknowledge != SPOOLED and not queue.auto_delete
+        workers = sum(max(consumer.workers, config.fedmsg.workers_per_consumer) for consumer in consumers)
+        # Within the capacity of each: what finds no room would be dropped, which the broker takes for done.
+        capacities = [consumer.capacity for consumer in consumers if consumer.capacity]
+        return Subscription(
+            queue,
+            self._link,
+            self,
+            passive=self._settings.passive_declares,
+            workers=workers if adapts else 0,
+            most=min([config.fedora_messaging.prefetch, *capacities]),
+        )
 
     def _park(self, station: int, frame: Frame, failure: Failure) -> None:
         delivery, name = frame.origin, self._names[station]
@@ -164,200 +177,49 @@ class FedoraMessagingSource:
         why = reasons(failure, hub=self._config.hub.name, consumer=name)
         self._parking.park(
             addressed(
-                delivery.subscription.queue.parked,
+                delivery.intake.queue.parked,
                 frame.topic.decode("utf-8"),
                 body,
                 vars(properties),
                 {**(properties.headers or {}), **why},
             ),
-            delivery.subscription,
+            delivery.intake,
             frame.completion.one_done,
         )
 
-    def take_in(self, frame: Delivery) -> None:
-        """Have the enqueuer get a message. Threads: the link's."""
-        self._received.append(frame)
-        if len(self._received) == 1:
-            with self._sign:
-                self._sign.notify()
-
-    def connected(self, connection: Any) -> None:
-        """See `Client.connected`."""
-        self._connection = connection
-        for subscription in self._subscriptions:
-            self._subscribe(subscription)
-        self._link.later(_ASK, partial(self._ask, connection))
-
-    def lost(self) -> None:
-        """See `Client.lost`."""
-        self._connection = None
-        for subscription in self._subscriptions:
-            self._forget(subscription)
-
-    def _subscribe(self, subscription: Subscription) -> None:
-        if self._connection is None or self._is_finished:
-            return
-
-        def opened(channel: Any) -> None:
-            channel.add_on_close_callback(closed)
-            subscription.begin(channel, passive=self._settings.passive_declares)
-
-        def closed(channel: Any, reason: Any) -> None:
-            if self._connection is None or self._is_finished or not self._connection.is_open:
-                return
-            self.faults += 1
-            logger.error("queue %s: %s: trying again", subscription.queue.name, reason)
-            self._forget(subscription)
-            self._link.later(_AGAIN, partial(self._subscribe, subscription))
-
-        self._connection.channel(on_open_callback=opened)
-
-    def _forget(self, subscription: Subscription) -> None:
-        """What came through a channel that is gone comes again, and is not to be acknowledged."""
-        subscription.end()
-        self._parking.forget(subscription)
-        for frame in list(self._received):
-            if frame.subscription is subscription:
-                self._received.remove(frame)
-        fresh = Subscription(self, subscription.queue)
-        self._subscriptions[self._subscriptions.index(subscription)] = fresh
-
-    def _cancel(self) -> None:
-        for subscription in self._subscriptions:
-            subscription.cancel()
+    def _hand_over(self) -> None:
+        arrived, self._arrived = self._arrived, []
+        self._inbox.put(arrived)
 
     def _settle(self) -> None:
-        while self._done:
-            frame = self._done.popleft()
-            frame.subscription.acknowledge(frame.tag)
         for subscription in self._subscriptions:
             subscription.settle()
 
-    def _ask(self, connection: Any) -> None:
-        if connection is self._connection and connection.is_open:
+    def _tick(self) -> None:
+        self._settle()
+        self._ticks += 1
+        if self._ticks % (_ASK_TICKS * (1 + len(self._subscriptions) // _ASKED_QUEUES)) == 1:
             for subscription in self._subscriptions:
                 subscription.ask()
-            self._link.later(_ASK, partial(self._ask, connection))
+        self._link.later(_TICK, self._tick)
+
+    def _finish(self) -> None:
+        self._is_finished = True
+        self._hand_over()
+        waiting = self._inbox.take(0, 1 << 30)
+        for subscription in self._subscriptions:
+            subscription.finish()
+            subscription.give_back(waiting)
 
 
-class Subscription:
-    """One queue, through one channel. Threads: the link's, but for `state`: any."""
-
-    def __init__(self, source: FedoraMessagingSource, queue: Queue) -> None:
-        self.queue = queue
-        self._source = source
-        self._channel: Any = None
-        self._consumer_tag = ""
-        self._out: deque[int] = deque()
-        self._done: set[int] = set()
-        self._ready = self._hubs = self._redelivered = 0
-        self._prefetch = 100
-
-    def begin(self, channel: Any, *, passive: bool) -> None:
-        """Declare the queue, and consume."""
-        self._channel = channel
-        queue = self.queue
-        steps: list[Any] = []
-        if queue.parked:
-            steps.append(
-                lambda done: channel.queue_declare(
-                    queue.parked, passive=passive, durable=True, arguments={"x-queue-type": "quorum"}, callback=done
-                )
-            )
-        steps.append(
-            lambda done: channel.queue_declare(
-                queue.name,
-                passive=passive,
-                durable=queue.durable,
-                exclusive=queue.exclusive,
-                auto_delete=queue.auto_delete,
-                arguments=dict(queue.arguments),
-                callback=done,
-            )
-        )
-        steps += [] if passive else self._binding_steps(queue)
-        steps.append(lambda done: channel.basic_qos(prefetch_count=self._prefetch, callback=done))
-        in_turn(steps, lambda frame: self._consume())
-
-    def bind(self, queue: Queue) -> None:
-        """Have the queue get what is wanted now."""
-        self.queue = queue
-        if self._channel is not None:
-            in_turn(self._binding_steps(queue))
-
-    def cancel(self) -> None:
-        """Have the broker bring nothing more."""
-        if self._channel is not None and self._channel.is_open and self._consumer_tag:
-            self._channel.basic_cancel(self._consumer_tag)
-
-    def end(self) -> None:
-        """Forget the channel."""
-        self._channel = None
-        self._out.clear()
-        self._done.clear()
-
-    def acknowledge(self, tag: int) -> None:
-        """Note that a message is done."""
-        if self._channel is not None:
-            self._done.add(tag)
-
-    def settle(self) -> None:
-        """Tell the broker what is done."""
-        if self._channel is None or not self._done:
-            return
-        last = 0
-        while self._out and self._out[0] in self._done:
-            last = self._out.popleft()
-            self._done.remove(last)
-        if last:
-            self._channel.basic_ack(last, multiple=True)
-        for tag in sorted(self._done):
-            self._channel.basic_ack(tag)
-            self._out.remove(tag)
-        self._done.clear()
-
-    def ask(self) -> None:
-        """Ask how much waits."""
-        if self._channel is not None and self._channel.is_open:
-            self._channel.queue_declare(self.queue.name, passive=True, callback=self._answered)
-
-    def state(self) -> QueueState:
-        """See `QueueState`."""
-        return QueueState(
-            self.queue.consumer,
-            self.queue.name,
-            ready=self._ready,
-            hubs=self._hubs,
-            unacknowledged=len(self._out),
-            prefetch=self._prefetch,
-            redelivered=self._redelivered,
-            is_consuming=bool(self._consumer_tag),
-        )
-
-    def _binding_steps(self, queue: Queue) -> Sequence[Any]:
-        def step(exchange: str, key: str) -> Any:
-            return lambda done: self._channel.queue_bind(queue.name, exchange, key, callback=done)
-
-        return [step(binding.exchange, key) for binding in queue.bindings for key in binding.routing_keys]
-
-    def _consume(self) -> None:
-        self._consumer_tag = self._channel.basic_consume(self.queue.name, self._delivered)
-
-    def _answered(self, frame: Any) -> None:
-        self._ready, self._hubs = frame.method.message_count, frame.method.consumer_count
-
-    def _delivered(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
-        topic = method.routing_key
-        self._out.append(method.delivery_tag)
-        self._redelivered += method.redelivered
-        document = fedmsg_body(
-            body,
-            topic=topic,
-            message_id=properties.message_id,
-            headers=properties.headers,
-            content_encoding=properties.content_encoding,
-            queue=self.queue.name,
-        )
-        original = properties, body
-        frame = Delivery(topic.encode("utf-8"), document, time.monotonic_ns(), self, method.delivery_tag, original)
-        self._source.take_in(frame)
+def _state_of(subscription: Subscription) -> QueueState:
+    return QueueState(
+        subscription.queue.consumer,
+        subscription.name,
+        ready=subscription.ready,
+        hubs=subscription.hubs,
+        unacknowledged=subscription.unacknowledged,
+        prefetch=subscription.prefetch,
+        redelivered=subscription.redelivered,
+        is_consuming=subscription.is_consuming,
+    )

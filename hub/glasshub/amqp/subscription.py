@@ -1,0 +1,520 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Subscriptions: a queue each, through a channel each, so that what goes wrong with one queue leaves the others alone.
+
+A channel that is closed takes with it what came through it: the broker brings all of that again. So each message
+belongs to the `Intake` of its channel, and an acknowledgement for one that is closed comes to nothing.
+"""
+
+from __future__ import annotations
+
+import bisect
+import logging
+import struct
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+from pika import exceptions
+
+from ..config import QUORUM
+from ..logs import Repeats, held_back
+from ..message import Frame
+from . import refusals
+from .backoff import Backoff
+from .link import Link
+from .prefetch import Prefetch
+from .topology import QUORUM_ARGUMENTS, Queue
+from .unacknowledged import Unacknowledged
+from .wire import fedmsg_body
+
+logger = logging.getLogger(__name__)
+
+#: Seconds that an acknowledgement may wait for others.
+_ACK_DELAY = 0.005
+
+#: Acknowledgements that need not wait, as a part of the messages that may be here, and at the most.
+_ACK_PART, _MOST_ACKS = 4, 64
+
+#: What is left of what came before, as a part of what may be here, when the broker is asked for another number.
+_REST = 8
+
+#: Seconds in which the same fault of a queue is spoken of once.
+_SILENCE = 300.0
+
+Step = tuple[str, Callable[[Callable[[Any], None]], object]]
+
+
+class Receiver(Protocol):
+    """Takes what subscriptions bring. Threads: the link's."""
+
+    def received(self, delivery: Delivery) -> None:
+        """Take a message."""
+
+    def malformed(self, size: int) -> None:
+        """Count a message that is none; bytes that it has."""
+
+    def forgotten(self, intake: Intake) -> None:
+        """Forget what came that way: it comes again."""
+
+
+class Delivery(Frame):
+    """A message that the broker wants to be told about.
+
+    Attributes:
+        intake: The way that it came.
+        tag: Its number there.
+        original: Its properties and its body, as they were published.
+    """
+
+    __slots__ = ("addressee", "intake", "original", "tag")
+
+    def __init__(
+        self, topic: bytes, body: bytes, received_ns: int, intake: Intake, tag: int, original: tuple[Any, bytes]
+    ) -> None:
+        self.topic = topic  # not by the base class, whose call costs as much as all of this
+        self.body = body
+        self.received_ns = received_ns
+        self.completion = None
+        self.addressee = intake.queue.consumer
+        self.intake = intake
+        self.tag = tag
+        self.original = original
+
+    def again(self, now_ns: int) -> Frame:
+        """See `Frame.again`."""
+        self.intake.put_off(self.tag)
+        return super().again(now_ns)
+
+
+class Intake:
+    """What has come through one channel, and is to be acknowledged there.
+
+    Threads: `acknowledge` and `put_off` any; the rest is the link's.
+
+    Attributes:
+        queue: The queue that it came from, as it was declared.
+        is_open: Whether the channel is.
+        used: Messages that the present subscriber of this channel was brought, and that are not acknowledged.
+    """
+
+    def __init__(self, queue: Queue, link: Link, settle: Callable[[], None]) -> None:
+        self.queue = queue
+        self.is_open = True
+        self.used = 0
+        self.batch = 1  # of acknowledgements, which need not wait for more
+        self._link = link
+        self._settle = settle
+        self._unacknowledged = Unacknowledged()
+        self._newest = self._boundary = 0  # the newest tag, and the newest that an earlier subscriber was brought
+        self._boundaries: list[int] = []  # all of these
+        self._done: deque[int] = deque()
+        self._put_off: deque[int] = deque()
+        self._delayed: set[int] = set()
+        self._is_due = self._is_urgent = False
+
+    def __len__(self) -> int:
+        return len(self._unacknowledged)
+
+    @property
+    def delayed(self) -> int:
+        """Messages that were tried, and are to be tried again."""
+        while self._put_off:
+            tag = self._put_off.popleft()
+            if tag in self._unacknowledged:
+                self._delayed.add(tag)
+        return len(self._delayed)
+
+    @property
+    def clogged(self) -> int:
+        """How many of these take the place of others."""
+        return sum(tag > self._boundary for tag in self._delayed) if self.delayed else 0
+
+    @property
+    def lingering(self) -> int:
+        """How many earlier subscribers were brought something that is not acknowledged."""
+        old = [tag for tag in self._unacknowledged if tag <= self._boundary]
+        return len({bisect.bisect_left(self._boundaries, tag) for tag in old})
+
+    def take(self, tag: int) -> None:
+        """Note a message that has come."""
+        self._unacknowledged.add(tag)
+        self._newest = tag
+        self.used += 1
+
+    def begin(self) -> None:
+        """Note that another subscriber begins: what was brought so far takes none of its places."""
+        self._boundary = self._newest
+        self._boundaries.append(self._boundary)
+        self.used = 0
+
+    def acknowledge(self, tag: int) -> None:
+        """Have the broker told soon that a message is done; together with others, if that costs nothing.
+
+        The flags go up before the link's thread is told and down before it looks: no message is missed.
+        """
+        if not self.is_open:
+            return
+        self._done.append(tag)
+        if len(self._done) >= self.batch:
+            if not self._is_urgent:
+                self._is_urgent = True
+                self._link.call(self._settle)
+        elif not self._is_due:
+            self._is_due = True
+            self._link.call(partial(self._link.later, _ACK_DELAY, self._settle))
+
+    def put_off(self, tag: int) -> None:
+        """Note that a message is to be tried again, and may take its time."""
+        self._put_off.append(tag)
+
+    def close(self) -> tuple[int, int, list[int]]:
+        """Take out what is done.
+
+        Returns:
+            How many these are, the tag up to which all are done, and the others: see `Unacknowledged.close`.
+        """
+        self._is_due = self._is_urgent = False
+        done: list[int] = []
+        while self._done:
+            done.append(self._done.popleft())
+        if self.used:
+            self.used -= sum(tag > self._boundary for tag in done)
+        if self._put_off or self._delayed:
+            self._delayed.difference_update(done)
+        return len(done), *self._unacknowledged.close(done)
+
+
+class Subscription:
+    """One queue. Threads: the link's, but for the attributes: any may read them.
+
+    Attributes:
+        queue: The queue.
+        name: Its name on the broker, which may have given it.
+        ready, hubs: What the broker said when it was last asked: messages that wait there, and subscribers.
+        redelivered: Messages that had been delivered before.
+        faults: How often something went wrong with the queue.
+        is_consuming: Whether the broker brings its messages now.
+    """
+
+    def __init__(self, queue: Queue, link: Link, receiver: Receiver, *, passive: bool, workers: int, most: int) -> None:
+        """Take what is to be worked with.
+
+        Args:
+            queue: The queue.
+            link: The connection.
+            receiver: Who takes the messages.
+            passive: Whether somebody else makes queues and exchanges.
+            workers: How many messages are worked on at the same time; 0 for no matter how many: `most` are held.
+            most: Messages that may be held here.
+        """
+        self.queue = queue
+        self.name = queue.name
+        self.ready = self.hubs = self.redelivered = self.faults = 0
+        self.is_consuming = False
+        self._link = link
+        self._receiver = receiver
+        self._passive = passive
+        self._workers = workers
+        self._prefetch = Prefetch(2 * workers if workers else most, most)
+        self._connection: Any = None
+        self._channel: Any = None
+        self._intake: Intake | None = None
+        self._consumer_tag = ""
+        self._places = 0  # of the present subscriber
+        self._is_waiting = False  # for fewer messages to be here before it is subscribed anew
+        self._is_finished = False
+        self._bound: set[tuple[str, str]] = set()  # or perhaps so, for all that we know
+        self._is_binding = False
+        self._doing = ""
+        self._backoff = Backoff()
+        self._repeats = Repeats(period=_SILENCE)
+
+    @property
+    def unacknowledged(self) -> int:
+        """Messages that are here and not acknowledged."""
+        return 0 if self._intake is None else len(self._intake)
+
+    @property
+    def prefetch(self) -> int:
+        """How many of these there may be, besides those that are to be tried again."""
+        return self._prefetch.current
+
+    def open(self, connection: Any) -> None:
+        """Subscribe, over a new connection."""
+        self._connection = connection
+        self._doing = "open a channel"
+        connection.channel(on_open_callback=self._opened)
+
+    def lose(self) -> None:
+        """Forget the connection."""
+        self._connection = None
+        self._forget()
+
+    def change(self, queue: Queue) -> None:
+        """Have the queue get what is wanted now."""
+        self.queue = queue
+        if self.is_consuming and not self._is_binding and self._bindings != self._bound:
+            self._bind(self._bindings - self._bound, lambda frame: None)
+
+    def settle(self) -> None:
+        """Tell the broker what is done, and ask for more or for fewer at a time."""
+        intake = self._intake
+        if intake is None or not self._is_open:
+            return
+        is_full = bool(self._consumer_tag) and intake.used >= self._places  # so nothing is on its way
+        finished, last, others = intake.close()
+        if is_full and self._workers and self._wants_change(intake, finished):
+            self._pause()
+        elif not is_full:
+            self._prefetch.note(finished, is_full=False)
+        if last:
+            self._channel.basic_ack(last, multiple=True)
+        for tag in others:
+            self._channel.basic_ack(tag)
+        if self._is_waiting:
+            self._subscribe_anew(intake)
+
+    def ask(self) -> None:
+        """Ask how much waits."""
+        if self._is_open and self.is_consuming:
+            self._channel.queue_declare(self.name, passive=True, callback=self._answered)
+
+    def finish(self) -> None:
+        """Have the broker bring nothing more."""
+        self._is_finished = True
+        self.is_consuming = self._is_waiting = False
+        if self._is_open and self._consumer_tag:
+            self._channel.basic_cancel(self._consumer_tag)
+            self._consumer_tag = ""
+
+    def give_back(self, deliveries: Sequence[Delivery]) -> None:
+        """Have the broker give these to somebody else."""
+        for delivery in deliveries:
+            if self._is_open and delivery.intake is self._intake:
+                self._channel.basic_nack(delivery.tag)
+
+    @property
+    def _is_open(self) -> bool:
+        return self._channel is not None and self._channel.is_open
+
+    def _opened(self, channel: Any) -> None:
+        channel.add_on_close_callback(self._closed)
+        channel.add_on_cancel_callback(self._cancelled)
+        self._channel = channel
+        self._intake = Intake(self.queue, self._link, self.settle)
+        self._declare()
+
+    def _declare(self) -> None:
+        self._take(self._declaring_steps(), self._declared)
+
+    def _declared(self, frame: Any) -> None:
+        self.name = frame.method.queue  # the broker's word, where it gives the name
+        self._bind(self._bindings, lambda frame: self._subscribe(self._prefetch.current))
+
+    def _subscribe(self, places: int) -> None:
+        intake, channel = self._intake, self._channel
+        if self._is_finished or intake is None:
+            return
+        intake.begin()
+        intake.batch = max(min(places // _ACK_PART, _MOST_ACKS), 1)
+        self._places = places
+        tag = f"{self.name}.{threading.get_native_id()}.{time.monotonic_ns()}"[-255:]
+        steps: list[Step] = [
+            ("set the prefetch", lambda done: channel.basic_qos(prefetch_count=places, callback=done)),
+            (
+                f"consume queue {self.name}",
+                lambda done: channel.basic_consume(self.name, self._delivered, consumer_tag=tag, callback=done),
+            ),
+        ]
+        self._take(steps, lambda frame: self._subscribed(tag))
+
+    def _subscribed(self, tag: str) -> None:
+        self._consumer_tag = tag
+        self._backoff.succeeded()
+        if not self.is_consuming:
+            self.is_consuming = True
+            logger.info("queue %s: subscribed", self.name)
+            self.change(self.queue)  # it may have changed meanwhile
+        if self._is_finished:
+            self.finish()
+
+    def _wants_change(self, intake: Intake, finished: int) -> bool:
+        """Whether to subscribe anew: for another number, or for what is to be tried again takes the place of others."""
+        has_changed = self._prefetch.note(finished, is_full=True)
+        return has_changed or 2 * intake.clogged > self._places
+
+    def _pause(self) -> None:
+        tag, self._consumer_tag = self._consumer_tag, ""
+        self._channel.basic_cancel(tag, callback=lambda frame: self._paused())
+
+    def _paused(self) -> None:
+        self._is_waiting = not self._is_finished
+        self.settle()
+
+    def _subscribe_anew(self, intake: Intake) -> None:
+        """Subscribe, once few enough are here that the new subscriber makes it no more than there may be."""
+        wanted = self._prefetch.current
+        at_work = len(intake) - intake.delayed
+        if at_work <= max(wanted // _REST, self._workers):
+            self._is_waiting = False
+            self._subscribe(max(wanted - at_work, 1))
+
+    def _delivered(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        intake, tag = self._intake, method.delivery_tag
+        assert intake is not None
+        intake.take(tag)
+        self.redelivered += method.redelivered
+        topic = method.routing_key
+        try:
+            document = fedmsg_body(
+                body,
+                topic=topic,
+                message_id=properties.message_id,
+                headers=properties.headers,
+                content_encoding=properties.content_encoding,
+                queue=self.name,
+            )
+        except Exception:  # whatever a message is: it would come again and again, and take the connection with it
+            logger.exception("queue %s: a message that nobody can read: left out", self.name)
+            self._receiver.malformed(len(body))
+            intake.acknowledge(tag)
+            return
+        raw_topic = topic.encode("utf-8") if isinstance(topic, str) else topic
+        self._receiver.received(
+            Delivery(raw_topic, document, time.monotonic_ns(), intake, tag, (properties, body)),
+        )
+
+    def _answered(self, frame: Any) -> None:
+        # A quorum queue counts a subscriber until all is acknowledged that it was brought.
+        is_quorum = self.queue.arguments.get("x-queue-type") == QUORUM
+        lingering = self._intake.lingering if is_quorum and self._intake is not None else 0
+        self.ready, self.hubs = frame.method.message_count, frame.method.consumer_count - lingering
+
+    def _cancelled(self, frame: Any) -> None:
+        """The queue was deleted, or has no leader: what came of it is not lost, and what is done with it comes to
+        nothing."""
+        self.is_consuming, self._consumer_tag = False, ""
+        self._fault("the broker has ended the subscription: the queue was deleted, or moves")
+        self._again(partial(self._declare_on, self._channel))
+
+    def _declare_on(self, channel: Any) -> None:
+        if self._is_open and channel is self._channel:
+            self._declare()
+
+    def _closed(self, channel: Any, error: Any) -> None:
+        if channel is not self._channel or self._connection is None or not self._connection.is_open:
+            return  # the connection goes as well: see `lose`
+        self._forget()
+        if not self._is_finished:
+            self._fault(refusals.of_queue(self.queue.name, self._doing or "go on", error))
+            self._again(partial(self._reopen, self._connection))
+
+    def _reopen(self, connection: Any) -> None:
+        if connection is self._connection and connection.is_open:
+            self.open(connection)
+
+    def _again(self, function: Callable[[], None]) -> None:
+        self._link.later(self._backoff.delay(), function)
+
+    def _fault(self, what: str) -> None:
+        self.faults += 1
+        count = self._repeats.admit(what)
+        if count is not None:
+            logger.error("queue %s: %s: trying again%s", self.queue.name, what, held_back(count))
+
+    def _forget(self) -> None:
+        intake, self._intake, self._channel = self._intake, None, None
+        self.is_consuming = self._is_waiting = self._is_binding = False
+        self._consumer_tag = ""
+        if intake is not None:
+            intake.is_open = False
+            self._receiver.forgotten(intake)
+
+    def _take(self, steps: Sequence[Step], done: Callable[[Any], None], answer: Any = None) -> None:
+        """Take steps one after another, each when the broker has answered the one before; then `done` with the last
+        answer. A step that the broker refuses closes the channel."""
+        if not steps:
+            self._doing = ""
+            done(answer)
+            return
+        (self._doing, ask), *others = steps
+        channel = self._channel
+
+        def go_on(frame: Any) -> None:
+            if channel is self._channel and channel.is_open:
+                self._take(others, done, frame)
+
+        try:
+            ask(go_on)
+        except (exceptions.AMQPError, ValueError, TypeError, struct.error) as error:  # AMQP has no form for it
+            self._fault(refusals.of_queue(self.queue.name, self._doing, error))
+            self._again(partial(self._declare_on, channel))
+
+    def _declaring_steps(self) -> list[Step]:
+        queue, channel, passive = self.queue, self._channel, self._passive
+        steps: list[Step] = []
+        for name, section in queue.exchanges.items():
+            steps.append((f"declare exchange {name}", partial(_declare_exchange, channel, name, section, passive)))
+        if queue.parked:
+            parked = Queue(queue.parked, None, arguments=QUORUM_ARGUMENTS)
+            steps.append((f"declare queue {parked.name}", partial(_declare_queue, channel, parked, passive)))
+        steps.append((f"declare queue {queue.name}", partial(_declare_queue, channel, queue, passive)))
+        return steps
+
+    @property
+    def _bindings(self) -> set[tuple[str, str]]:
+        """Those that are wanted: exchange and routing key."""
+        return {(binding.exchange, key) for binding in self.queue.bindings for key in binding.routing_keys}
+
+    def _bind(self, missing: set[tuple[str, str]], done: Callable[[Any], None]) -> None:
+        """Make these bindings, then end those that are wanted no more, as far as this run knows of any."""
+        channel, name = self._channel, self.name
+        superfluous = self._bound - self._bindings
+        self._bound |= missing
+        self._is_binding = True
+        steps: list[Step] = []
+        for exchange, key in sorted(missing):  # first: nothing is missed that stays wanted
+            bind = partial(channel.queue_bind, name, exchange, key)
+            steps.append((f"bind queue {name} to exchange {exchange} with {key}", partial(_ask, bind)))
+        for exchange, key in sorted(superfluous):
+            unbind = partial(channel.queue_unbind, name, exchange, key)
+            steps.append((f"unbind queue {name} from exchange {exchange} with {key}", partial(_ask, unbind)))
+
+        def bound(frame: Any) -> None:
+            self._is_binding = False
+            self._bound -= superfluous
+            done(frame)
+            self.change(self.queue)  # it may have changed meanwhile
+
+        self._take(steps, bound)
+
+
+def _ask(method: Callable[..., Any], done: Callable[[Any], None]) -> None:
+    method(callback=done)
+
+
+def _declare_exchange(channel: Any, name: str, section: Any, passive: bool, done: Callable[[Any], None]) -> None:
+    channel.exchange_declare(
+        name,
+        section.get("type", "topic"),
+        passive=passive,
+        durable=section.get("durable", True),
+        auto_delete=section.get("auto_delete", False),
+        arguments=dict(section.get("arguments", {})),
+        callback=done,
+    )
+
+
+def _declare_queue(channel: Any, queue: Queue, passive: bool, done: Callable[[Any], None]) -> None:
+    channel.queue_declare(
+        queue.name,
+        passive=passive and bool(queue.name),  # nobody has made one whose name the broker gives
+        durable=queue.durable,
+        exclusive=queue.exclusive,
+        auto_delete=queue.auto_delete,
+        arguments=dict(queue.arguments),
+        callback=done,
+    )
