@@ -168,7 +168,8 @@ log.console = false
 log.file.level = info
 """
 
-_ADVANCED = "[].\n"
+#: Quorum queues say how much is in them this often, in milliseconds: rabbitmqctl has it from there.
+_ADVANCED = "[{rabbit, [{quorum_tick_interval, 200}]}].\n"
 
 
 def _free_port() -> int:
