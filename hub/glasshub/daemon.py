@@ -15,6 +15,8 @@ from pathlib import Path
 from types import FrameType
 
 from . import __version__, notify
+from .amqp import settings
+from .amqp.library import require_pika
 from .compat.fedmsg_config import FedmsgConfigFiles
 from .config import FEDORA_MESSAGING, Config
 from .dispatch import PROCESSES
@@ -90,8 +92,8 @@ def leave(code: int) -> int:
 def _source(config: Config) -> Source:
     if config.hub.source != FEDORA_MESSAGING:
         return ZmqSource(config.zmq)
-    # Here, for a hub on zeromq needs no pika.
-    from .amqp import settings
+    require_pika()
+    # Here, for a hub on zeromq needs none.
     from .sources.fedora_messaging import FedoraMessagingSource
 
     return FedoraMessagingSource(config, settings.find(config.fedora_messaging.config, os.environ))

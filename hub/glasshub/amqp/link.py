@@ -8,7 +8,6 @@ connection is a `Client`, whose methods are called in the link's thread and must
 from __future__ import annotations
 
 import logging
-import ssl
 import struct
 import threading
 import time
@@ -23,12 +22,13 @@ from pika.adapters.select_connection import IOLoop
 from ..logs import Repeats, held_back
 from . import refusals
 from .backoff import Backoff
+from .parameters import parameters_of
 from .settings import AmqpSettings
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that a broker may take to answer when it is connected to, and to say good-bye.
-_PATIENCE, _FAREWELL = 15.0, 1.0
+#: Seconds that a broker may take to say good-bye.
+_FAREWELL = 1.0
 
 #: Seconds in which a broker that cannot be reached is spoken of once.
 _SILENCE = 300.0
@@ -69,7 +69,7 @@ class Link(threading.Thread):
         self.lost_ns = 0
         self.error: BaseException | None = None
         self._client = client
-        self._brokers = [_parameters(url, settings) for url in settings.urls]
+        self._brokers = parameters_of(settings)
         self._attempts = 0
         self._backoff = Backoff()
         self._ioloop: Any = None
@@ -215,21 +215,6 @@ def _quieten_pika() -> None:
     for name, level in (("pika", logging.CRITICAL), ("pika.callback", logging.ERROR)):
         if logging.getLogger(name).level == logging.NOTSET:
             logging.getLogger(name).setLevel(level)
-
-
-def _parameters(url: str, settings: AmqpSettings) -> pika.URLParameters:
-    parameters = pika.URLParameters(url)
-    parameters.client_properties = {**settings.client_properties, "product": "Glasshub"}
-    parameters.connection_attempts = 1  # we have our own way
-    parameters.socket_timeout = parameters.stack_timeout = _PATIENCE
-    if parameters.ssl_options is not None:
-        tls = settings.tls
-        context = ssl.create_default_context(cafile=tls.get("ca_cert"))
-        if tls.get("certfile"):
-            context.load_cert_chain(str(tls["certfile"]), tls.get("keyfile"))
-            parameters.credentials = pika.credentials.ExternalCredentials()
-        parameters.ssl_options = pika.SSLOptions(context, server_hostname=parameters.host)
-    return parameters
 
 
 def _name(parameters: Any) -> str:
