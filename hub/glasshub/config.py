@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from string import Formatter
 from types import MappingProxyType
 from typing import Any, TypeVar, get_type_hints
 
@@ -436,6 +437,22 @@ class ConfigBuilder:
             self.set_consumer(name, key, value, origin=origin)
 
 
+def without_effect(config: Config) -> list[tuple[str, str]]:
+    """The keys that say something about a bus which is not in use, each with where it came from."""
+    is_on_zmq = config.hub.source == ZMQ
+    has_own_queues = not is_on_zmq and config.fedora_messaging.queues == EACH
+
+    def is_idle(key: str) -> bool:
+        section, _, name = key.partition(".")
+        if section == "zmq":
+            return not is_on_zmq and name != "strict"
+        if section == "consumers":
+            return name.endswith(".queue") and not has_own_queues
+        return section == "fedora-messaging" and is_on_zmq
+
+    return [(key, origin) for key, origin in config.origins.items() if is_idle(key)]
+
+
 def _attribute(section: str) -> str:
     """What a section is called as an attribute of `Config`."""
     return section.replace("-", "_")
@@ -560,11 +577,42 @@ def _check(config: Config, origins: Mapping[str, str]) -> None:
             section, _, name = key.partition(".")
             value = getattr(config.section(section), name)
             raise ConfigError(f"{key} = {value!r} must be {complaint}", origin=origins.get(key, DEFAULT))
+    if config.hub.source == FEDORA_MESSAGING:
+        _check_broker(config, origins)
     is_spooling = bool(config.spool.directory)
     is_on_broker = config.hub.source == FEDORA_MESSAGING and config.fedora_messaging.queues == EACH
     for name, consumer in config.consumers.items():
         dotted = f"consumers.{name}"
         _check_consumer(dotted, consumer, origins, is_spooling=is_spooling, can_park=is_spooling or is_on_broker)
+
+
+def _check_broker(config: Config, origins: Mapping[str, str]) -> None:
+    section, key = config.fedora_messaging, "fedora-messaging.acknowledge"
+    if config.spool.directory and section.acknowledge != SPOOLED:
+        raise ConfigError(
+            f"{key} = {section.acknowledge!r} must be {SPOOLED!r} with a spool, which keeps a message until the "
+            f"consumer has finished with it: set it so, or leave directory in [spool] out",
+            origin=origins.get(key, origins["spool.directory"]),
+        )
+    if section.acknowledge == SPOOLED and not config.spool.directory:
+        raise ConfigError(
+            f"{key} = {SPOOLED!r} needs a spool: set directory in [spool], or leave it out", origin=origins[key]
+        )
+    if not _is_template(section.queue):
+        raise ConfigError(
+            f"fedora-messaging.queue = {section.queue!r} must have {{consumer}} in it, may have {{hub}}, and no "
+            f"other braces: a name for one consumer is queue in its own section",
+            origin=origins["fedora-messaging.queue"],
+        )
+
+
+def _is_template(queue: str) -> bool:
+    """Whether it makes a name of its own for each consumer."""
+    try:
+        fields = [(name, more or conversion) for _, name, more, conversion in Formatter().parse(queue)]
+    except ValueError:
+        return False
+    return ("consumer", None) in fields and {*fields} <= {("consumer", None), ("hub", None), (None, None)}
 
 
 def _check_consumer(

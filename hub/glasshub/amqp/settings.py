@@ -90,7 +90,7 @@ class AmqpSettings:
     consumer_config: Mapping[str, Any] = field(default_factory=dict)
     monitoring: Mapping[str, Any] = field(default_factory=dict)
     path: Path | None = None
-    keys: Collection[str] = ()
+    keys: frozenset[str] = frozenset()
 
     def brokers(self) -> list[str]:
         """Hosts and ports of the brokers, to be shown."""

@@ -8,15 +8,14 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from ..config import EACH, QUORUM, Config
+from ..config import DEFAULT, EACH, QUORUM, Config
+from ..errors import ConfigError
 from ..routing import Router, prefix_of
 from .settings import TOPIC_EXCHANGE, AmqpSettings, Binding
+from .wire import LONGEST_NAME
 
 #: What makes a queue one that is on several machines, if the broker is.
 QUORUM_ARGUMENTS = MappingProxyType({"x-queue-type": QUORUM})
-
-#: Bytes that AMQP has for a routing key.
-_LONGEST_KEY = 255
 
 #: Behind a queue's name: the queue of messages that were given up, to be looked at.
 PARKED = ".parked"
@@ -49,7 +48,8 @@ class Queue:
 def queues_of(config: Config, settings: AmqpSettings, router: Router) -> list[Queue]:
     """The queues of a hub whose consumers want that."""
     if config.fedora_messaging.queues == EACH:
-        return [_queue_of(config, settings, router, index) for index in range(len(router.names))]
+        names = queue_names(config, router.names)
+        return [_queue_of(config, settings, router, index, name) for index, name in enumerate(names)]
     return [_queue_of_file(settings, name) for name in settings.queues]
 
 
@@ -68,10 +68,35 @@ def _queue_of_file(settings: AmqpSettings, name: str) -> Queue:
     )
 
 
-def _queue_of(config: Config, settings: AmqpSettings, router: Router, index: int) -> Queue:
-    consumer, section = router.names[index], config.fedora_messaging
-    own = config.consumers[consumer].queue if consumer in config.consumers else ""
-    name = own or section.queue.format(hub=config.hub.name, consumer=consumer)
+def queue_names(config: Config, consumers: Sequence[str]) -> list[str]:
+    """The names of the queues that these consumers have, each its own.
+
+    Raises:
+        ConfigError: Two have the same, or one has a name that a broker does not take.
+    """
+    names: dict[str, str] = {}
+    for consumer in consumers:
+        own = config.consumers[consumer].queue if consumer in config.consumers else ""
+        name = own or config.fedora_messaging.queue.format(hub=config.hub.name, consumer=consumer)
+        origin = config.origins.get(f"consumers.{consumer}.queue" if own else "fedora-messaging.queue", DEFAULT)
+        if name in names:
+            raise ConfigError(
+                f"{consumer} and {names[name]} would share queue {name}, and each get some of its messages: "
+                f"give one of them another with queue in [consumers.{consumer}]",
+                origin=origin,
+            )
+        if len((name + PARKED).encode("utf-8")) > LONGEST_NAME or name.startswith("amq."):
+            raise ConfigError(
+                f"queue {name!r} of {consumer}: a broker takes names of 1 to {LONGEST_NAME} bytes, {PARKED} behind "
+                f"them included, that do not begin with amq.: give it another with queue in [consumers.{consumer}]",
+                origin=origin,
+            )
+        names[name] = consumer
+    return list(names)
+
+
+def _queue_of(config: Config, settings: AmqpSettings, router: Router, index: int, name: str) -> Queue:
+    section = config.fedora_messaging
     exchange = settings.bindings[0].exchange if settings.bindings else TOPIC_EXCHANGE
     keys = sorted(routing_keys(router.topics[index], is_strict=router.is_strict))
     arguments: dict[str, Any] = {"x-queue-type": section.queue_type}
@@ -101,7 +126,7 @@ def routing_keys(topics: Iterable[str], *, is_strict: bool) -> set[str]:
             keys.add(prefix)
             continue
         words = prefix.split(".")[:-1]
-        while len(".".join([*words, "#"]).encode("utf-8")) > _LONGEST_KEY:
+        while len(".".join([*words, "#"]).encode("utf-8")) > LONGEST_NAME:
             words.pop()
         keys.add(".".join([*words, "#"]))
     return {"#"} if "#" in keys else keys

@@ -10,10 +10,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
+from ..amqp.settings import AmqpSettings
 from ..compat.fedmsg_config import FedmsgConfigFiles
-from ..config import DEFAULT, SECTIONS, Config, file_key
+from ..config import DEFAULT, SECTIONS, Config, file_key, without_effect
 from ..roster import Roster
 from ..toml import as_key, as_toml
+from . import broker
 from .options import NO_BUS, Effective, add_options, effective_config
 
 #: Names of what is nobody else's business, and passwords in URLs.
@@ -58,6 +60,8 @@ def _values(config: Config, prefix: str, section: Any) -> Iterator[str]:
 
 def _comments(effective: Effective) -> Iterator[str]:
     """What is no TOML."""
+    if effective.broker is not None:
+        yield from _brokers(effective.broker, effective.config)
     if effective.fedmsg is not None:
         yield from _fedmsgs(effective.fedmsg)
     if effective.consumers:
@@ -66,12 +70,18 @@ def _comments(effective: Effective) -> Iterator[str]:
         yield f"Of all producers only these run: {_on_one_line(', '.join(effective.producers) or 'none')}"
     roster = Roster(effective.config, effective.fedmsg, only=effective.consumers, producers=effective.producers)
     yield "What will be built; its own configuration may leave it disabled:"
-    for name, section in roster.wanted():
+    wanted = list(roster.wanted())
+    for name, section in wanted:
         yield _on_one_line(f"consumer {name} = {section.location}")
     for location in roster.producer_locations():
         yield _on_one_line(f"producer {location}")
-    if not effective.config.zmq.endpoints:
+    if effective.broker is not None:
+        for line in broker.queues(effective.broker, effective.config, [name for name, _ in wanted]):
+            yield _on_one_line(line)
+    elif not effective.config.zmq.endpoints:
         yield f"Note: {NO_BUS}"
+    for key, origin in without_effect(effective.config):
+        yield _on_one_line(f"Note: {key} ({origin}) has no effect on this bus")
 
 
 def _fedmsgs(files: FedmsgConfigFiles) -> Iterator[str]:
@@ -81,6 +91,16 @@ def _fedmsgs(files: FedmsgConfigFiles) -> Iterator[str]:
         yield _on_one_line(f"{f'{key} = {value}':<42} {effect:<28} # {files.origins[key]}")
     for warning in files.warnings:
         yield _on_one_line(f"Note: {warning}")
+    yield ""
+
+
+def _brokers(settings: AmqpSettings, config: Config) -> Iterator[str]:
+    yield _on_one_line(broker.summary(settings, config))
+    idle = broker.without_effect(settings, config)
+    for key in sorted(settings.keys - {"amqp_url"}):
+        value = "..." if key in idle else _SHORT.repr(_without_secrets(key, getattr(settings, key)))
+        effect = f"no effect here: {idle[key]}" if key in idle else ""
+        yield _on_one_line(f"{f'{key} = {value}':<42} {effect}".rstrip())
     yield ""
 
 

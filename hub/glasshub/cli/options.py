@@ -7,12 +7,14 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..amqp.settings import AmqpSettings
 from ..compat.fedmsg_config import FedmsgConfigFiles, Place, find_config
 from ..compat.services import SERVICES, Service
 from ..config import DEFAULT, FEDORA_MESSAGING, Config, ConfigBuilder
 from ..dispatch import SHAPES
 from ..errors import ConfigError
 from ..trust import refuse_unsafe
+from .broker import read_broker
 
 #: Read when no --config is given and it is there.
 DEFAULT_FILE = Path("/etc/glasshub/glasshub.toml")
@@ -43,12 +45,14 @@ class Effective:
         fedmsg: fedmsg's configuration; None if there is none.
         consumers: The consumers that run instead of all others; empty if none are named.
         producers: The producers that run instead of all others, which may be none at all; None if nobody says so.
+        broker: fedora-messaging's configuration; None on another bus.
     """
 
     config: Config
     fedmsg: FedmsgConfigFiles | None
     consumers: list[str]
     producers: list[str] | None
+    broker: AmqpSettings | None
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -139,12 +143,13 @@ def effective_config(options: argparse.Namespace) -> Effective:
         )
     service = _service(options)
     builder = _with_file(ConfigBuilder(), options)
+    is_on_broker = options.fedora_messaging is not None or builder.get("hub", "source") == FEDORA_MESSAGING
     files, place = None, _place(options, builder)
     if place.paths:
         files = FedmsgConfigFiles(*place.paths, allow_unsafe=options.allow_unsafe_config)
         _set_fedmsgs(files, options)
         builder = ConfigBuilder()
-        files.apply(builder)
+        files.apply(builder, is_on_zmq=not is_on_broker)
         _with_file(builder, options)
         builder.set("fedmsg", "config", [str(path) for path in place.paths], origin=place.origin)
     else:
@@ -152,10 +157,11 @@ def effective_config(options: argparse.Namespace) -> Effective:
     if service is not None and files is not None:
         service.apply(files, builder, origin=f"--service {options.service}")
     _set_options(builder, options)
+    broker = read_broker(builder, allow_unsafe=options.allow_unsafe_config)
     consumers = named_consumers(options) or (files.consumers() if files else [])
     config = builder.build()
     _refuse_unknown_shape(config)
-    return Effective(config, files, consumers, named_producers(options))
+    return Effective(config, files, consumers, named_producers(options), broker)
 
 
 def _refuse_unknown_shape(config: Config) -> None:

@@ -9,10 +9,12 @@ import os
 import sys
 
 from .. import daemon
+from ..compat.fedmsg_config import FedmsgConfigFiles
 from ..compat.log import set_up_log
-from ..config import ZMQ, Config
+from ..config import ZMQ, Config, without_effect
 from ..errors import ConfigError
 from ..hub import Hub
+from . import broker
 from .options import NO_BUS, Effective, add_options, effective_config
 
 logger = logging.getLogger(__name__)
@@ -44,16 +46,26 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _say_what_is_configured(effective: Effective) -> None:
-    files = effective.fedmsg
-    if files is None:
-        return
-    origin = effective.config.origins["fedmsg.config"]
+    config = effective.config
+    if effective.fedmsg is not None:
+        _say_what_fedmsg_says(effective.fedmsg, config.origins["fedmsg.config"])
+    if effective.broker is not None:
+        logger.info("%s", broker.summary(effective.broker, config))
+        idle = broker.without_effect(effective.broker, config)
+        _warn("fedora-messaging's configuration", [f"{key} ({reason})" for key, reason in idle.items()])
+    _warn("the configuration", [f"{key} ({origin})" for key, origin in without_effect(config)])
+
+
+def _say_what_fedmsg_says(files: FedmsgConfigFiles, origin: str) -> None:
     logger.info("fedmsg's configuration: %s (%s)", ", ".join(map(str, files.paths)), origin)
     for warning in files.warnings:
         logger.warning("%s", warning)
-    idle = [f"{key} ({origin})" for key, origin in files.without_effect()]
+    _warn("fedmsg's configuration", [f"{key} ({origin})" for key, origin in files.without_effect()])
+
+
+def _warn(configuration: str, idle: list[str]) -> None:
     if idle:
-        logger.warning("these keys of fedmsg's configuration have no effect here: %s", ", ".join(idle))
+        logger.warning("these keys of %s have no effect here: %s", configuration, ", ".join(idle))
 
 
 def _say_where(config: Config, hub: Hub) -> None:

@@ -140,6 +140,9 @@ SAME: Mapping[str, Ours] = MappingProxyType(
     }
 )
 
+#: What is about fedmsg's bus, besides what has a key of ours in [zmq].
+_OF_BUS = ("endpoints", "srv_endpoints", "zmq_subscribe_endpoints", "zmq_enabled", "high_water_mark")
+
 #: What fedmsg itself reads: its consumers, fedmsg.publish, fedmsg.meta.
 _FEDMSGS = re.compile(
     r"active|ca_cert_\w+|cert_prefix|certnames?|crl_\w+|crypto_\w+|environment|fedmsg\..*|gpg_\w+|"
@@ -180,6 +183,7 @@ class FedmsgConfigFiles:
         self.origins: dict[str, str] = {}
         self.warnings: list[str] = []
         self._found_endpoints: dict[str, list[str]] | None = None
+        self._is_on_zmq = True
         self._allow_unsafe = allow_unsafe
         for file in self._files():
             if not allow_unsafe:
@@ -217,22 +221,26 @@ class FedmsgConfigFiles:
         self.values[key] = value
         self.origins[key] = origin
 
-    def apply(self, builder: ConfigBuilder) -> None:
+    def apply(self, builder: ConfigBuilder, *, is_on_zmq: bool = True) -> None:
         """Set what has a key of ours.
+
+        Args:
+            builder: What takes it.
+            is_on_zmq: Whether the bus is that of fedmsg; on another one nothing of it counts that is about the bus.
 
         Raises:
             ConfigError: A value makes no sense, or asks for what this hub does not do.
         """
-        self._refuse_other_buses()
+        self._is_on_zmq = is_on_zmq
         paths = [str(path) for path in self.paths]
         builder.set("fedmsg", "config", paths, origin=builder.origin("fedmsg", "config"))
-        self._apply_endpoints(builder)
         self._apply_blocking_mode(builder)
-        if self.values.get("high_water_mark"):  # 0 is fedmsg's way to say nothing
-            origin = self.origins["high_water_mark"]
-            builder.set("zmq", "receive_high_water_mark", self.values["high_water_mark"], origin=origin)
+        if is_on_zmq:
+            self._refuse_other_buses()
+            self._apply_endpoints(builder)
+            self._apply_high_water_mark(builder)
         for key, ours in SAME.items():
-            if key in self.values:
+            if key in self.values and not self._is_idle(key):
                 value = self._converted(key, ours.convert, ours.wanted)
                 builder.set(ours.section, ours.key, value, origin=self.origins[key])
 
@@ -314,6 +322,11 @@ class FedmsgConfigFiles:
             endpoints = self._converted(key, _list, "a string of endpoints with commas between")
             builder.set("zmq", "endpoints", endpoints, origin=self.origins[key])
 
+    def _apply_high_water_mark(self, builder: ConfigBuilder) -> None:
+        key = "high_water_mark"
+        if self.values.get(key):  # 0 is fedmsg's way to say nothing
+            builder.set("zmq", "receive_high_water_mark", self.values[key], origin=self.origins[key])
+
     def _apply_blocking_mode(self, builder: ConfigBuilder) -> None:
         """In Moksha's blocking mode no two consumers ever run at the same time; they may count on it."""
         key = "moksha.blocking_mode"
@@ -391,6 +404,8 @@ class FedmsgConfigFiles:
 
     def _is_idle(self, key: str) -> bool:
         value = self.values[key]
+        if not self._is_on_zmq and _is_of_bus(key):
+            return True
         if key == "zmq_subscribe_endpoints":
             return "endpoints" in self.values or "srv_endpoints" in self.values
         return value is not None and _IDLE.fullmatch(str(key)) is not None
@@ -415,6 +430,11 @@ _OTHERS: Mapping[str, str] = MappingProxyType(
         "explicit_hub_consumers": "names the consumers that run",
     }
 )
+
+
+def _is_of_bus(key: str) -> bool:
+    """Whether it is about sockets of zeromq; whether topics are prefixes is not."""
+    return key in _OF_BUS or (key in SAME and SAME[key].section == "zmq" and SAME[key].key != "strict")
 
 
 def endpoints_in(listed: Any, name: str, *, origin: str) -> Sequence[str]:

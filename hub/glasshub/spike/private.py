@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..compat.fedmsg_config import FedmsgConfigFiles
-from ..config import Config
+from ..config import ZMQ, Config
 
 #: The hub's name.
 HUB = "spike"
@@ -57,7 +57,7 @@ def private(brief: Brief, *, shape: str, directory: Path, endpoint: str, is_made
     config = brief.config
     own = replace(
         config,
-        hub=replace(config.hub, name=HUB, shape=shape, drain_timeout=_DRAIN),
+        hub=replace(config.hub, name=HUB, source=ZMQ, shape=shape, drain_timeout=_DRAIN),
         zmq=replace(
             config.zmq, endpoints=(endpoint,), method="connect", publish_endpoints=(f"ipc://{directory}/published",)
         ),
