@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Certificates for signatures, made with the cryptography that is installed."""
+"""Certificates for signatures and for TLS, made with the cryptography that is installed."""
 
 from __future__ import annotations
 
 import datetime
+import ipaddress
 from pathlib import Path
 
 from cryptography import x509
@@ -28,10 +29,20 @@ class Authority:
         ca = ca.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         _save(self.path, ca.sign(self._key, hashes.SHA256()))
 
-    def give(self, name: str, *, since: datetime.datetime = NOW - DAY, until: datetime.datetime = NOW + DAY) -> int:
-        """Make a certificate and its key under that name."""
+    def give(
+        self,
+        name: str,
+        *,
+        address: str = "",
+        since: datetime.datetime = NOW - DAY,
+        until: datetime.datetime = NOW + DAY,
+    ) -> int:
+        """Make a certificate and its key under that name; for a server at that IP address, if there is one."""
         key = _key()
         certificate = _certificate(_named(name), key, since, until).issuer_name(self._name)
+        if address:
+            names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
+            certificate = certificate.add_extension(names, critical=False)
         signed = certificate.sign(self._key, hashes.SHA256())
         _save(self.directory / f"{name}.crt", signed)
         (self.directory / f"{name}.key").write_bytes(

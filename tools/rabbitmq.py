@@ -11,7 +11,7 @@ import socket
 import subprocess
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 #: Where distributions have the programs themselves: what is in PATH changes the user, and asks systemd.
@@ -37,19 +37,20 @@ class Broker:
         url: The same for an AMQP client; user and password are guest.
     """
 
-    def __init__(self, directory: Path, *, settings: str = "") -> None:
+    def __init__(self, directory: Path, *, settings: str = "", plugins: Sequence[str] = ()) -> None:
         """Start it.
 
         Args:
             directory: Where all that it writes goes; empty, or that of a broker before.
             settings: More lines of rabbitmq.conf(5).
+            plugins: Plugins that are enabled.
         """
         self._directory = directory
         self.port, self._distribution_port = _free_port(), _free_port()
         self.url = f"amqp://guest:guest@127.0.0.1:{self.port}/"
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "rabbitmq.conf").write_text(_SETTINGS.format(port=self.port) + settings, encoding="ascii")
-        (directory / "enabled_plugins").write_text("[].\n", encoding="ascii")
+        (directory / "enabled_plugins").write_text(f"[{','.join(plugins)}].\n", encoding="ascii")
         (directory / "advanced.config").write_text(_ADVANCED, encoding="ascii")
         self._environment = {
             **os.environ,

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""fedora-messaging's configuration and a real RabbitMQ: TLS with and without a client's certificate, and what a user
+must be permitted there."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from glasshub.amqp.parameters import parameters_of
+from glasshub.amqp.settings import AmqpSettings, read
+from tools.rabbitmq import Broker, why_not
+
+from ..lasting import shared
+from ..needs import give_up, module
+from .brokers import await_hubs, delete_queues, publish, settings_file
+from .hubs import hub_on
+
+EVERYTHING = "tests.integration.consumers:Everything"
+
+#: A password that is to be seen nowhere, with letters that a URL has to have encoded.
+PASSWORD, IN_URL = "hush/hush@", "hush%2Fhush%40"
+
+#: What docs/fedora-messaging.md says that a user needs for a hub named `h`.
+CONFIGURE, WRITE, READ = r"^h\..*", r"^(h\..*|amq\.default)$", r"^(h\..*|amq\.topic)$"
+
+TLS = """\
+listeners.ssl.1 = 127.0.0.1:{port}
+ssl_options.cacertfile = {directory}/authority.crt
+ssl_options.certfile = {directory}/server.crt
+ssl_options.keyfile = {directory}/server.key
+ssl_options.verify = verify_peer
+ssl_options.fail_if_no_peer_cert = false
+ssl_cert_login_from = common_name
+auth_mechanisms.1 = PLAIN
+auth_mechanisms.2 = EXTERNAL
+"""
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """A broker that speaks TLS, too.
+
+    Attributes:
+        broker: The broker.
+        pki: Certificates and keys: authority, server, client, stranger.
+        port: Where it speaks TLS.
+    """
+
+    broker: Broker
+    pki: Path
+    port: int
+
+    def settings(self, directory: Path, *, user: str = "", ca: str = "authority", client: str = "") -> Path:
+        """fedora-messaging's configuration file for the port with TLS."""
+        tls = f"[tls]\nca_cert = '{self.pki}/{ca}.crt'\n"
+        if client:
+            tls += f"certfile = '{self.pki}/{client}.crt'\nkeyfile = '{self.pki}/{client}.key'\n"
+        url = f"amqps://{user}127.0.0.1:{self.port}/"
+        return settings_file(directory, self.broker, tls, url=url)
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """The broker, with a user for the client's certificate and for the password, who may do what a hub does."""
+    reason = why_not()
+    if reason:
+        give_up(reason)
+    module("pika")
+    pki = tmp_path_factory.mktemp("pki")
+    certificates = module("tests.pki")
+    authority = certificates.Authority(pki, "authority")
+    authority.give("server", address="127.0.0.1")
+    authority.give("client")
+    certificates.Authority(pki, "elsewhere").give("stranger")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    broker = Broker(
+        tmp_path_factory.mktemp("broker"),
+        settings=TLS.format(port=port, directory=pki),
+        plugins=["rabbitmq_auth_mechanism_ssl"],
+    )
+    with broker, shared(lambda: {broker.pid}):
+        broker.control("add_user", "client", PASSWORD)
+        broker.control("set_permissions", "client", CONFIGURE, WRITE, READ)
+        broker.control("add_user", "less", "less")
+        yield Guarded(broker, pki, port)
+
+
+def connect(settings: AmqpSettings) -> None:
+    """Connect as the hub would."""
+    (parameters,) = parameters_of(settings)
+    module("pika").BlockingConnection(parameters).close()
+
+
+def test_hub_with_a_certificate_is_known_by_it_and_needs_no_further_permissions(
+    guarded: Guarded, tmp_path: Path
+) -> None:
+    path = guarded.settings(tmp_path, client="client")
+
+    with hub_on(None, tmp_path, "--fedora-messaging", str(path), "--consumer", EVERYTHING) as hub:
+        await_hubs(guarded.broker, "h.Everything")
+        publish(guarded.broker, "org.fedoraproject.test", {})
+        hub.wait_until_finished(1)
+        columns = ("user", "auth_mechanism", "ssl")
+        rows = guarded.broker.control("list_connections", "--no-table-headers", *columns)
+        assert hub.stop() == 0
+
+    assert "client\tEXTERNAL\ttrue" in rows.splitlines()
+
+
+def test_user_with_a_password_needs_no_certificate(guarded: Guarded, tmp_path: Path) -> None:
+    connect(read(guarded.settings(tmp_path, user=f"client:{IN_URL}@")))
+
+
+def test_password_is_in_no_log_whether_it_is_right_or_wrong(guarded: Guarded, tmp_path: Path) -> None:
+    path = guarded.settings(tmp_path, user=f"client:{IN_URL}@")
+    debug = tmp_path / "debug.toml"
+    debug.write_text("[logging]\nlevel = 'DEBUG'", encoding="utf-8")
+    arguments = ("--config", str(debug), "--consumer", EVERYTHING, "--fedora-messaging")
+
+    with hub_on(None, tmp_path, *arguments, str(path)) as hub:
+        await_hubs(guarded.broker, "h.Everything")
+        hub.stop()
+        right = hub.said()
+    path.write_text(path.read_text(encoding="utf-8").replace("hush%40", "hush%40wrong"), encoding="utf-8")
+    with hub_on(None, tmp_path, *arguments, str(path), name="other") as hub:
+        hub.wait_until(lambda snapshot: "cannot connect to" in hub.said(), "the hub to be refused")
+        hub.stop()
+        wrong = hub.said()
+
+    assert "hush" not in right
+    assert "hush" not in wrong
+
+
+def test_broker_whose_certificate_is_of_another_authority_is_not_spoken_to(guarded: Guarded, tmp_path: Path) -> None:
+    with pytest.raises(ssl.SSLCertVerificationError, match="unable to get local issuer certificate"):
+        connect(read(guarded.settings(tmp_path, user=f"client:{IN_URL}@", ca="elsewhere")))
+
+
+def test_broker_at_a_name_that_its_certificate_does_not_have_is_not_spoken_to(guarded: Guarded, tmp_path: Path) -> None:
+    path = guarded.settings(tmp_path, user=f"client:{IN_URL}@")
+    path.write_text(path.read_text(encoding="utf-8").replace("127.0.0.1", "localhost"), encoding="utf-8")
+
+    with pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"):
+        connect(read(path))
+
+
+def test_client_with_a_certificate_of_another_authority_is_refused(guarded: Guarded, tmp_path: Path) -> None:
+    with pytest.raises(module("pika.exceptions").AMQPConnectionError):
+        connect(read(guarded.settings(tmp_path, client="stranger")))
+
+
+@pytest.mark.parametrize(
+    ("configure", "write", "read"),
+    [
+        (r"^other\..*", WRITE, READ),
+        (CONFIGURE, r"^h\..*", READ),
+        (CONFIGURE, r"^amq\.default$", READ),
+        (CONFIGURE, WRITE, r"^h\..*"),
+        (CONFIGURE, WRITE, r"^amq\.topic$"),
+    ],
+)
+def test_each_of_the_permissions_is_needed(
+    guarded: Guarded, tmp_path: Path, configure: str, write: str, read: str
+) -> None:
+    """What a hub needs is proven above; with less of it, it does not get its queue."""
+    broker = guarded.broker
+    delete_queues(broker, "h.Everything", "h.Everything.parked")  # one that is there is not made, nor asked for leave
+    broker.control("set_permissions", "less", configure, write, read)
+    path = settings_file(tmp_path, broker, url=f"amqp://less:less@127.0.0.1:{broker.port}/")
+    with hub_on(None, tmp_path, "--fedora-messaging", str(path), "--consumer", EVERYTHING) as hub:
+        hub.wait_until(lambda snapshot: "ACCESS_REFUSED" in hub.said(), "the broker to refuse")
+        hub.stop()
