@@ -17,7 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from .ansible_tools import PROJECT, Ansible, Run, lint
+from glasshub.config import ConfigBuilder
+
+from .ansible_tools import PROJECT, Ansible, Run, ansible, lint
 from .collectd_daemon import until
 from .debian_root import WHEELS, Machine, debian, wheel_of_glasshub
 from .hubs import ROOT
@@ -187,6 +189,43 @@ def test_each_variable_is_in_the_manual_and_has_a_default() -> None:
     assert [name for name in specified if f"`{name}`" not in manual] == []
 
 
+@pytest.mark.parametrize(
+    ("config", "source", "acknowledge"),
+    [
+        ({}, "fedora-messaging", "spooled"),
+        ({"spool": {"directory": ""}}, "fedora-messaging", "processed"),
+        ({"hub": {"source": "zmq"}}, "zmq", "processed"),
+    ],
+)
+def test_hub_on_a_broker_is_configured_as_one(
+    tmp_path: Path, config: dict[str, object], source: str, acknowledge: str
+) -> None:
+    role, made = PROJECT / "roles" / "glasshub", tmp_path / "hub.toml"
+    values = tmp_path / "values.json"
+    values.write_text(
+        json.dumps(
+            {
+                "glasshub_source": "fedora-messaging",
+                "glasshub_fedora_messaging_config": "/etc/fm.toml",
+                "item": {"name": "h", "config": config},
+            }
+        )
+    )
+    template = f"src={role}/templates/glasshub.toml.j2 dest={made}"
+    variables = ("-e", f"@{role}/defaults/main.yml", "-e", f"@{values}")
+
+    done = ansible(
+        "adhoc", "localhost", "-c", "local", "-m", "template", "-a", template, *variables, cwd=tmp_path, home=tmp_path
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    builder = ConfigBuilder()
+    builder.read_toml(made)
+    read = builder.build()
+    assert (read.hub.source, read.fedora_messaging.acknowledge) == (source, acknowledge)
+    assert read.fedora_messaging.config == ("/etc/fm.toml" if source == "fedora-messaging" else "")
+
+
 def test_a_dry_run_on_fedora_touches_nothing_that_the_packages_have(tmp_path: Path, packaging: Path) -> None:
     """Fedora in name only; what would be written is what this looks at."""
     modules = packaging / "ansible" / "library"
@@ -197,9 +236,9 @@ def test_a_dry_run_on_fedora_touches_nothing_that_the_packages_have(tmp_path: Pa
         machine.write("/etc/os-release", FEDORA)
         machine.write("/etc/redhat-release", b"Fedora release 42 (Adams)\n")
         machine.run("mkdir", "/etc/collectd.d", "/etc/nrpe.d")
-        ansible = Ansible(tmp_path, machine, "ansible_package_use: pretended")
+        runner = Ansible(tmp_path, machine, "ansible_package_use: pretended")
 
-        dry = ansible.play(packaging / "ansible" / "site.yml", "--check", "--diff")
+        dry = runner.play(packaging / "ansible" / "site.yml", "--check", "--diff")
 
     assert not dry.failed, dry.text
     templates = ["collectd-site.conf.j2", "glasshub.toml.j2", "glasshub.toml.j2", "nrpe.cfg.j2"]

@@ -4,11 +4,15 @@ must be permitted there."""
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,9 +23,12 @@ from tools.rabbitmq import Broker, why_not
 from ..lasting import shared
 from ..needs import give_up, module
 from .brokers import await_hubs, delete_queues, publish, settings_file
-from .hubs import hub_on
+from .hubs import ROOT, hub_on, wait_until
+from .typed import steps
 
 EVERYTHING = "tests.integration.consumers:Everything"
+
+MANUAL = ROOT / "docs" / "fedora-messaging.md"
 
 #: A password that is to be seen nowhere, with letters that a URL has to have encoded.
 PASSWORD, IN_URL = "hush/hush@", "hush%2Fhush%40"
@@ -140,7 +147,7 @@ def test_password_is_in_no_log_whether_it_is_right_or_wrong(guarded: Guarded, tm
 
 
 def test_broker_whose_certificate_is_of_another_authority_is_not_spoken_to(guarded: Guarded, tmp_path: Path) -> None:
-    with pytest.raises(ssl.SSLCertVerificationError, match="unable to get local issuer certificate"):
+    with pytest.raises(ssl.SSLCertVerificationError, match=r"self.signed certificate in certificate chain"):
         connect(read(guarded.settings(tmp_path, user=f"client:{IN_URL}@", ca="elsewhere")))
 
 
@@ -178,3 +185,49 @@ def test_each_of_the_permissions_is_needed(
     with hub_on(None, tmp_path, "--fedora-messaging", str(path), "--consumer", EVERYTHING) as hub:
         hub.wait_until(lambda snapshot: "ACCESS_REFUSED" in hub.said(), "the broker to refuse")
         hub.stop()
+
+
+def test_permissions_are_those_of_the_manual() -> None:
+    """Which has another name for the hub."""
+    told = " ".join(f"'{pattern}'" for pattern in (CONFIGURE, WRITE, READ))
+
+    assert told.replace("h\\.", "badges\\.") in MANUAL.read_text(encoding="utf-8")
+
+
+#: What the manual has its reader run, by the interpreter of the tests.
+PROGRAMS = f"""\
+glasshub() {{ exec {sys.executable} -m glasshub "$@"; }}
+python3() {{ {sys.executable} "$@"; }}
+"""
+
+
+def test_who_types_what_the_manual_says_sees_what_it_shows(broker: Broker, tmp_path: Path) -> None:
+    path = os.pathsep.join(str(ROOT / part) for part in ("hub", "collectd_plugin"))
+    shell: dict[str, Any] = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": path}}
+    told = [step for step in steps(MANUAL) if "rabbitmq" not in step.text]
+    hubs = []
+    try:
+        for step, following in zip(told, [*told[1:], told[-1]]):
+            text = step.text.replace("amqp://guest:guest@localhost:5672/", broker.url)
+            if step.kind == "sh" and text.endswith("&\n"):
+                hubs.append(subprocess.Popen(["bash", "-c", PROGRAMS + text.removesuffix("&\n")], **shell))
+                await_hubs(broker, "glasshub.Shop")
+            elif step.kind == "sh":
+                shown = following.text if following.kind == "text" else ""
+                see(PROGRAMS + text, shown, **shell)
+            elif step.kind != "text" and step.file:
+                (tmp_path / step.file).write_text(text, encoding="utf-8")
+    finally:
+        for hub in hubs:
+            hub.terminate()
+            hub.wait(30)
+
+
+def see(commands: str, shown: str, **shell: Any) -> None:
+    """Type commands until they show that."""
+
+    def seen() -> bool:
+        done = subprocess.run(["bash", "-c", commands], stdout=subprocess.PIPE, text=True, check=False, **shell)
+        return done.stdout == shown
+
+    wait_until(seen, f"{commands} to show {shown}")

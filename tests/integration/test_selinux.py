@@ -162,6 +162,7 @@ def words(text: str) -> set[str]:
         # the bus
         ("glasshub_t", "unreserved_port_t", "tcp_socket", "name_bind name_connect", ""),
         ("glasshub_t", "glasshub_port_t", "tcp_socket", "name_bind name_connect", ""),
+        ("glasshub_t", "amqp_port_t", "tcp_socket", "name_connect", "name_bind"),
         ("glasshub_t", "ssh_port_t", "tcp_socket", "", "name_bind name_connect"),
         # collectd
         ("collectd_t", "glasshub_runtime_t", "dir", "open read search", "add_name remove_name write"),

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ import pytest
 from ..needs import program
 from .collectd_daemon import free_port
 from .hubs import ROOT, wait_until
+from .typed import Step, steps
 from .venvs import cached, copy_checkout, pip
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # the first run of a week fetches everything
@@ -30,36 +30,8 @@ _PORT = "9940"
 #: What only looks: such a command may be given again, until it shows what the text has.
 _LOOKS = re.compile(r"(glasshub (stats|config|--version)|cat [^>]+$|grep|tail)\b")
 
-_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
-
 #: A number, a duration, a time.
 _NUMBER = r"\d+(?:[.:-]\d+)*(?:(?:us|ms|[smhd])(?:\d+(?:us|ms|[smhd]))*(?![a-z]))?(?!\d)"
-
-
-@dataclass(frozen=True)
-class Step:
-    """One block of the text.
-
-    Attributes:
-        kind: `sh` for what is typed, `text` for what is shown; else it is what a file holds.
-        text: The block.
-        file: The last name in the text before it that is set as code.
-    """
-
-    kind: str
-    text: str
-    file: str
-
-
-def steps() -> list[Step]:
-    """All blocks, in order."""
-    markdown = TUTORIAL.read_text(encoding="utf-8")
-    found, end = [], 0
-    for block in _BLOCK.finditer(markdown):
-        named = re.findall(r"`([\w.]+\.\w+)`", markdown[end : block.start()])
-        found.append(Step(block[1], block[2], named[-1] if named else ""))
-        end = block.end()
-    return found
 
 
 def pattern(shown: str) -> re.Pattern[str]:
@@ -149,7 +121,7 @@ def shell(tmp_path: Path, wheels: Path) -> Iterator[Shell]:
 def test_who_types_what_the_tutorial_says_sees_what_it_shows(shell: Shell, tmp_path: Path) -> None:
     program("rrdtool")
     port = str(free_port())
-    told = steps()
+    told = steps(TUTORIAL)
     for step, following in zip(told, [*told[1:], Step("", "", "")]):
         text = step.text.replace(_PORT, port)
         if step.kind == "sh":
