@@ -187,6 +187,23 @@ def test_each_of_the_permissions_is_needed(
         hub.stop()
 
 
+def test_hub_that_makes_no_queues_needs_no_more_than_to_read_them_and_to_park(guarded: Guarded, tmp_path: Path) -> None:
+    broker = guarded.broker
+    arguments = ("--consumer", EVERYTHING, "--fedora-messaging")
+    with hub_on(None, tmp_path, *arguments, str(settings_file(tmp_path, broker))) as hub:
+        await_hubs(broker, "h.Everything")
+        hub.stop()
+    broker.control("set_permissions", "less", "^$", r"^amq\.default$", r"^h\..*")
+    url = f"amqp://less:less@127.0.0.1:{broker.port}/"
+    path = settings_file(tmp_path, broker, "passive_declares = true", url=url)
+
+    with hub_on(None, tmp_path, *arguments, str(path)) as hub:
+        await_hubs(broker, "h.Everything")
+        publish(broker, "org.fedoraproject.test", {})
+        hub.wait_until_finished(1)
+        assert hub.stop() == 0
+
+
 def test_permissions_are_those_of_the_manual() -> None:
     """Which has another name for the hub."""
     told = " ".join(f"'{pattern}'" for pattern in (CONFIGURE, WRITE, READ))
@@ -201,6 +218,7 @@ python3() {{ {sys.executable} "$@"; }}
 """
 
 
+@pytest.mark.slow
 def test_who_types_what_the_manual_says_sees_what_it_shows(broker: Broker, tmp_path: Path) -> None:
     path = os.pathsep.join(str(ROOT / part) for part in ("hub", "collectd_plugin"))
     shell: dict[str, Any] = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": path}}
@@ -228,6 +246,6 @@ def see(commands: str, shown: str, **shell: Any) -> None:
 
     def seen() -> bool:
         done = subprocess.run(["bash", "-c", commands], stdout=subprocess.PIPE, text=True, check=False, **shell)
-        return done.stdout == shown
+        return bool(done.stdout == shown)
 
     wait_until(seen, f"{commands} to show {shown}")
