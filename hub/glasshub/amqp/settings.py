@@ -64,7 +64,7 @@ class AmqpSettings:
         topic_prefix: What is put before each topic that is published.
         publish_priority: Priority of what is published; None for none.
         passive_declares: Whether queues, exchanges and bindings are made by somebody else.
-        exchanges: type, durable, auto_delete and arguments of each; fedora-messaging makes none of them.
+        exchanges: type, durable, auto_delete and arguments of each.
         queues: durable, auto_delete, exclusive and arguments of each.
         bindings: What goes into these queues.
         prefetch: qos.prefetch_count.

@@ -16,7 +16,6 @@ from ..trust import refuse_unsafe
 _IDLE = {
     "log_config": "see [logging]",
     "qos": "see prefetch in [fedora-messaging]",
-    "exchanges": "fedora-messaging makes none either",
 }
 _IDLE_WITH_OWN_QUEUES = {"queues": "each consumer has a queue of its own"}
 
