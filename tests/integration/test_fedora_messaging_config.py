@@ -187,13 +187,13 @@ def test_each_of_the_permissions_is_needed(
         hub.stop()
 
 
-def test_hub_that_makes_no_queues_needs_no_more_than_to_read_them_and_to_park(guarded: Guarded, tmp_path: Path) -> None:
+def test_hub_that_makes_no_queues_needs_not_be_permitted_to_configure_any(guarded: Guarded, tmp_path: Path) -> None:
     broker = guarded.broker
     arguments = ("--consumer", EVERYTHING, "--fedora-messaging")
     with hub_on(None, tmp_path, *arguments, str(settings_file(tmp_path, broker))) as hub:
         await_hubs(broker, "h.Everything")
         hub.stop()
-    broker.control("set_permissions", "less", "^$", r"^amq\.default$", r"^h\..*")
+    broker.control("set_permissions", "less", "^$", WRITE, READ)
     url = f"amqp://less:less@127.0.0.1:{broker.port}/"
     path = settings_file(tmp_path, broker, "passive_declares = true", url=url)
 

@@ -63,7 +63,7 @@ class AmqpSettings:
         publish_exchange: Where to publish.
         topic_prefix: What is put before each topic that is published.
         publish_priority: Priority of what is published; None for none.
-        passive_declares: Whether queues, exchanges and bindings are made by somebody else.
+        passive_declares: Whether queues and exchanges are made by somebody else.
         exchanges: type, durable, auto_delete and arguments of each.
         queues: durable, auto_delete, exclusive and arguments of each.
         bindings: What goes into these queues.
