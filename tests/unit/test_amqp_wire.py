@@ -92,6 +92,7 @@ def test_notation_of_a_body_is_left_as_it_is(value: Any, indent: int | str | Non
 @example('{"a": "\\\\"}, "k": {"a": ""}')
 @example('{"a": "\\""}, "k": {"a": "\\""}')
 @example('{"a": "\\"{"}')
+@example('{"a\\\\":"{\\\\"},"k":{"b\\\\":"}\\\\"}')
 @example("{}}")
 @example("")
 @example("{" * 17 + "}" * 17)
