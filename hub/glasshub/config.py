@@ -151,7 +151,7 @@ class FedoraMessagingSection:
     acknowledge: str = _setting(
         PROCESSED,
         "When the broker may forget a message: processed, when the consumer has finished with it; or spooled, when it "
-        "is in the spool.",
+        "is in the spool, which is what a hub with a spool has to say.",
     )
     prefetch: int = _setting(
         1000,

@@ -68,6 +68,12 @@ def _queue_of_file(settings: AmqpSettings, name: str) -> Queue:
     )
 
 
+def queue_name(config: Config, consumer: str) -> str:
+    """The name of a consumer's queue, where each has one of its own."""
+    own = config.consumers[consumer].queue if consumer in config.consumers else ""
+    return own or config.fedora_messaging.queue.format(hub=config.hub.name, consumer=consumer)
+
+
 def queue_names(config: Config, consumers: Sequence[str]) -> list[str]:
     """The names of the queues that these consumers have, each its own.
 
@@ -76,9 +82,9 @@ def queue_names(config: Config, consumers: Sequence[str]) -> list[str]:
     """
     names: dict[str, str] = {}
     for consumer in consumers:
-        own = config.consumers[consumer].queue if consumer in config.consumers else ""
-        name = own or config.fedora_messaging.queue.format(hub=config.hub.name, consumer=consumer)
-        origin = config.origins.get(f"consumers.{consumer}.queue" if own else "fedora-messaging.queue", DEFAULT)
+        name = queue_name(config, consumer)
+        general = config.origins.get("fedora-messaging.queue", DEFAULT)
+        origin = config.origins.get(f"consumers.{consumer}.queue", general)
         if name in names:
             raise ConfigError(
                 f"{consumer} and {names[name]} would share queue {name}, and each get some of its messages: "
