@@ -190,6 +190,12 @@ def test_file_of_the_command_line_counts_over_that_of_the_environment(
     assert by_environment.broker == settings.read(broker)
 
 
+def test_file_that_is_named_from_here_is_found_from_elsewhere(broker: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(broker.parent)
+
+    assert effective("--fedora-messaging", broker.name).config.fedora_messaging.config == str(broker)
+
+
 def test_without_a_file_the_broker_is_that_of_this_machine() -> None:
     made = effective("--fedora-messaging")
 

@@ -29,9 +29,10 @@ def read_broker(builder: ConfigBuilder, *, allow_unsafe: bool) -> AmqpSettings |
     if builder.get("hub", "source") != FEDORA_MESSAGING:
         return None
     configured = builder.origin("fedora-messaging", "config")
-    path, origin = settings.locate(builder.get("fedora-messaging", "config"), os.environ)
-    if path is None:
+    found, origin = settings.locate(builder.get("fedora-messaging", "config"), os.environ)
+    if found is None:
         return AmqpSettings()
+    path = found.absolute()  # a consumer may go elsewhere, and publish from there
     if not allow_unsafe:
         refuse_unsafe(path)
     builder.set("fedora-messaging", "config", str(path), origin=origin if configured == DEFAULT else configured)
