@@ -5,7 +5,6 @@ must be permitted there."""
 from __future__ import annotations
 
 import os
-import socket
 import ssl
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from tools.rabbitmq import Broker, why_not
 from ..lasting import shared
 from ..needs import give_up, module
 from .brokers import await_hubs, delete_queues, publish, settings_file
+from .collectd_daemon import free_port
 from .hubs import ROOT, hub_on, wait_until
 from .typed import steps
 
@@ -85,9 +85,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     authority.give("server", address="127.0.0.1")
     authority.give("client")
     certificates.Authority(pki, "elsewhere").give("stranger")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     broker = Broker(
         tmp_path_factory.mktemp("broker"),
         settings=TLS.format(port=port, directory=pki),
@@ -204,6 +202,15 @@ def test_hub_that_makes_no_queues_needs_not_be_permitted_to_configure_any(guarde
         assert hub.stop() == 0
 
 
+def test_second_broker_of_the_url_is_gone_to_where_the_first_is_not_there(guarded: Guarded, tmp_path: Path) -> None:
+    url = f"amqp://guest:guest@127.0.0.1:{free_port()},127.0.0.1:{guarded.broker.port}/"
+    path = settings_file(tmp_path, guarded.broker, url=url)
+
+    with hub_on(None, tmp_path, "--fedora-messaging", str(path), "--consumer", EVERYTHING, name="second") as hub:
+        await_hubs(guarded.broker, "second.Everything")
+        assert hub.stop() == 0
+
+
 def test_permissions_are_those_of_the_manual() -> None:
     """Which has another name for the hub."""
     told = " ".join(f"'{pattern}'" for pattern in (CONFIGURE, WRITE, READ))
@@ -219,17 +226,17 @@ python3() {{ {sys.executable} "$@"; }}
 
 
 @pytest.mark.slow
-def test_who_types_what_the_manual_says_sees_what_it_shows(broker: Broker, tmp_path: Path) -> None:
+def test_who_types_what_the_manual_says_sees_what_it_shows(guarded: Guarded, tmp_path: Path) -> None:
     path = os.pathsep.join(str(ROOT / part) for part in ("hub", "collectd_plugin"))
     shell: dict[str, Any] = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": path}}
     told = [step for step in steps(MANUAL) if "rabbitmq" not in step.text]
     hubs = []
     try:
         for step, following in zip(told, [*told[1:], told[-1]]):
-            text = step.text.replace("amqp://guest:guest@localhost:5672/", broker.url)
+            text = step.text.replace("amqp://guest:guest@localhost:5672/", guarded.broker.url)
             if step.kind == "sh" and text.endswith("&\n"):
                 hubs.append(subprocess.Popen(["bash", "-c", PROGRAMS + text.removesuffix("&\n")], **shell))
-                await_hubs(broker, "glasshub.Shop")
+                await_hubs(guarded.broker, "glasshub.Shop")
             elif step.kind == "sh":
                 shown = following.text if following.kind == "text" else ""
                 see(PROGRAMS + text, shown, **shell)
