@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from glasshub.amqp.settings import AmqpSettings
-from glasshub.config import FEDORA_MESSAGING, Config, ConsumerSection, FedmsgSection, FedoraMessagingSection, HubSection
+from glasshub.config import FEDORA_MESSAGING, Config, ConsumerSection, FedoraMessagingSection, HubSection
 from glasshub.message import Completion, Frame
 from glasshub.routing import Router
 from glasshub.sources.base import QueueState
 from glasshub.sources.fedora_messaging import FedoraMessagingSource
 from tools.rabbitmq import Broker
 
-from .brokers import await_hubs, delete_queues
+from .brokers import delete_queues
 from .hubs import DEADLINE, wait_until
 
 #: Milliseconds are enough for whatever a broker on this machine does that is not to happen.
@@ -34,16 +34,23 @@ class Subscriber:
         malformed: What it has counted as such.
     """
 
-    def __init__(self, settings: AmqpSettings, consumers: Sequence[str], config: Config, *, strict: bool) -> None:
-        name = f"t{uuid.uuid4().hex[:8]}"
+    def __init__(
+        self, settings: AmqpSettings, consumers: Sequence[str], config: Config, *, topics: Sequence[str], strict: bool
+    ) -> None:
+        name = config.hub.name
         self.prefix = f"org.{name}."
         self.queues = [f"{name}.{consumer}" for consumer in consumers]
         self.malformed = 0
-        self._is_strict = strict
+        self.source = FedoraMessagingSource(config, settings)
+        self._settings, self._config = settings, config
+        self._topics, self._is_strict = topics or (self.prefix,), strict
         self._consumers = consumers
-        self.source = FedoraMessagingSource(
-            dataclasses.replace(config, hub=HubSection(name=name, source=FEDORA_MESSAGING)), settings
-        )
+        self.source.open(self.router(*self._topics))
+
+    def another(self, url: str = "") -> Subscriber:
+        """One of the same name and with the same consumers, perhaps on another broker."""
+        settings = dataclasses.replace(self._settings, urls=[url] if url else self._settings.urls)
+        return Subscriber(settings, self._consumers, self._config, topics=self._topics, strict=self._is_strict)
 
     def router(self, *topics: str) -> Router:
         """A router whose consumers all want these topics, or what begins with the prefix."""
@@ -121,10 +128,10 @@ def subscriber(
         options: Of the section [fedora-messaging].
     """
     section = FedoraMessagingSection(**options)  # type: ignore[arg-type]  # any of its fields
-    config = Config(fedora_messaging=section, fedmsg=FedmsgSection(), consumers=sections or {})
+    hub = HubSection(name=f"t{uuid.uuid4().hex[:8]}", source=FEDORA_MESSAGING)
+    config = Config(hub=hub, fedora_messaging=section, consumers=sections or {})
     settings = dataclasses.replace(settings or AmqpSettings(), urls=list(urls) or [broker.url])
-    found = Subscriber(settings, consumers or ("Consumer",), config, strict=strict)
-    found.source.open(found.router(*topics))
+    found = Subscriber(settings, consumers or ("Consumer",), config, topics=topics, strict=strict)
     try:
         if waits:
             found.wait_until_consuming()
@@ -133,8 +140,3 @@ def subscriber(
         found.source.finish()
         found.source.close()
         delete_queues(broker, *found.queues, *(f"{queue}.parked" for queue in found.queues))
-
-
-def subscribed(broker: Broker, found: Subscriber) -> None:
-    """Wait until the broker knows of it that it subscribes."""
-    await_hubs(broker, *found.queues)

@@ -22,6 +22,7 @@ _MEANINGS: dict[type[BaseException], str] = {
     exceptions.ProbableAccessDeniedError: "it refuses the virtual host ({}): check it in amqp_url, and what the user "
     "may do there (rabbitmqctl set_permissions)",
     exceptions.IncompatibleProtocolError: "that is no AMQP ({}): check the port in amqp_url",
+    exceptions.StreamLostError: "it ended ({})",
     exceptions.AMQPHeartbeatTimeout: "there is no sign of life of it (heartbeat)",
     connection_workflow.AMQPConnectorStackTimeout: "it does not answer",
     ssl.SSLCertVerificationError: "its certificate is no good ({}): check ca_cert in [tls]",
