@@ -39,11 +39,10 @@ def of_connection(error: BaseException | str) -> str:
     return said
 
 
-def of_queue(queue: str, doing: str, error: Any) -> str:
+def of_queue(doing: str, error: Any) -> str:
     """Why a queue cannot be consumed.
 
     Args:
-        queue: The queue.
         doing: What the broker was last asked for, as a verb and its object.
         error: What it says.
     """

@@ -38,6 +38,9 @@ _ACK_DELAY = 0.005
 #: Acknowledgements that need not wait, as a part of the messages that may be here, and at the most.
 _ACK_PART, _MOST_ACKS = 4, 64
 
+#: Seconds that the broker may take to answer before that is a fault: a queue without a leader does not.
+_PATIENCE = 15.0
+
 #: What is left of what came before, as a part of what may be here, when the broker is asked for another number.
 _REST = 8
 
@@ -229,6 +232,7 @@ class Subscription:
         self._bound: set[tuple[str, str]] = set()  # or perhaps so, for all that we know
         self._is_binding = False
         self._doing = ""
+        self._steps = 0
         self._backoff = Backoff()
         self._repeats = Repeats(period=_SILENCE)
 
@@ -409,7 +413,7 @@ class Subscription:
             return  # the connection goes as well: see `lose`
         self._forget()
         if not self._is_finished:
-            self._fault(refusals.of_queue(self.queue.name, self._doing or "go on", error))
+            self._fault(refusals.of_queue(self._doing or "go on", error))
             self._again(partial(self._reopen, self._connection))
 
     def _reopen(self, connection: Any) -> None:
@@ -419,14 +423,15 @@ class Subscription:
     def _again(self, function: Callable[[], None]) -> None:
         self._link.later(self._backoff.delay(), function)
 
-    def _fault(self, what: str) -> None:
+    def _fault(self, what: str, *, then: str = "trying again") -> None:
         self.faults += 1
         count = self._repeats.admit(what)
         if count is not None:
-            logger.error("queue %s: %s: trying again%s", self.queue.name, what, held_back(count))
+            logger.error("queue %s: %s: %s%s", self.name, what, then, held_back(count))
 
     def _forget(self) -> None:
         intake, self._intake, self._channel = self._intake, None, None
+        self._steps += 1
         self.is_consuming = self._is_waiting = self._is_binding = False
         self._consumer_tag = ""
         if intake is not None:
@@ -436,6 +441,7 @@ class Subscription:
     def _take(self, steps: Sequence[Step], done: Callable[[Any], None], answer: Any = None) -> None:
         """Take steps one after another, each when the broker has answered the one before; then `done` with the last
         answer. A step that the broker refuses closes the channel."""
+        self._steps += 1
         if not steps:
             self._doing = ""
             done(answer)
@@ -450,8 +456,15 @@ class Subscription:
         try:
             ask(go_on)
         except (exceptions.AMQPError, ValueError, TypeError, struct.error) as error:  # AMQP has no form for it
-            self._fault(refusals.of_queue(self.queue.name, self._doing, error))
+            self._fault(refusals.of_queue(self._doing, error))
             self._again(partial(self._declare_on, channel))
+        else:
+            self._link.later(_PATIENCE, partial(self._miss_answer, self._steps, self._doing))
+
+    def _miss_answer(self, step: int, doing: str) -> None:
+        """The broker has not answered, and may do so still: there is nothing to do but to say so."""
+        if step == self._steps and self._is_open:
+            self._fault(f"the broker does not answer: cannot {doing}", then="waiting for it")
 
     def _declaring_steps(self) -> list[Step]:
         queue, channel, passive = self.queue, self._channel, self._passive
