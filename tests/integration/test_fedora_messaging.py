@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
+from contextlib import closing
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -15,8 +18,18 @@ from glasshub.amqp.settings import AmqpSettings, Binding
 from glasshub.config import ConsumerSection
 from tools.rabbitmq import Broker
 
-from .brokers import await_hubs, channel_of, delete_queues, depth, hub_on_broker, publish, publish_many, unacknowledged
-from .hubs import wait_until
+from .brokers import (
+    await_hubs,
+    channel_of,
+    delete_queues,
+    depth,
+    hub_on_broker,
+    publish,
+    publish_many,
+    settings_file,
+    unacknowledged,
+)
+from .hubs import DEADLINE, HubProcess, wait_until
 from .subscribers import subscriber
 
 EVERYTHING = "tests.integration.consumers:Everything"
@@ -182,6 +195,23 @@ def test_no_message_stops_the_others(broker: Broker, body: bytes, properties: di
         assert found.source.state().disconnects == found.source.state().faults == 0
 
 
+def test_a_message_that_we_fail_on_ourselves_is_left_out(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    def in_fedmsgs_form(body: bytes, **more: Any) -> bytes:
+        if body == b"poison":
+            raise RuntimeError("nobody has thought of this")
+        return body
+
+    monkeypatch.setattr("glasshub.amqp.subscription.fedmsg_body", in_fedmsgs_form)
+    with subscriber(broker, prefetch=1) as found:
+        publish(broker, found.prefix, b"poison")
+        publish(broker, found.prefix, b"fine")
+
+        (frame,) = found.receive(1)
+
+        assert (frame.body, found.malformed) == (b"fine", 1)
+        assert (found.state().unacknowledged, found.source.state().disconnects) == (1, 0)
+
+
 def test_a_topic_that_is_no_utf_8_comes_as_it_is(broker: Broker) -> None:
     with subscriber(broker) as found, channel_of(broker) as channel:
         topic = found.prefix.encode() + b"\xff"
@@ -287,6 +317,35 @@ def test_what_was_not_dispatched_goes_back_at_once(broker: Broker) -> None:
 
         wait_until(lambda: unacknowledged(broker, found.queues[0]) == 0, "the others to be acknowledged")
         assert depth(broker, found.queues[0]) == (6, 0)
+
+
+def test_a_hub_that_is_told_twice_to_stop_leaves_what_is_at_hand_to_the_broker(broker: Broker, tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    toml = f'[consumers.Gate]\nclass = "tests.integration.consumers:Gate"\nsettings = {{fifo = "{fifo}"}}\n'
+    with hub_on_broker(broker, tmp_path, toml=toml, name="twice", queues=["twice.Gate"]) as hub:
+        publish_many(broker, 3, "org.twice")
+        hub.wait_until(lambda snapshot: snapshot.consumers[0].in_flight, "a message to be at hand")
+
+        hub.process.send_signal(signal.SIGTERM)
+        hub.wait_until(lambda snapshot: snapshot.status() == "draining", "the hub to drain")
+        began = time.monotonic()
+        hub.stop()
+
+        assert time.monotonic() - began < 5
+        wait_until(lambda: depth(broker, "twice.Gate") == (3, 0), "all messages to be back")
+    delete_queues(broker, "twice.Gate", "twice.Gate.parked")
+
+
+def test_a_hub_that_cannot_start_ends(broker: Broker, tmp_path: Path) -> None:
+    path = settings_file(tmp_path, broker)
+    with closing(
+        HubProcess(
+            tmp_path, None, ["--fedora-messaging", str(path), "--consumer", "tests.integration.consumers:Unbuildable"]
+        )
+    ) as hub:
+        assert hub.process.wait(DEADLINE) != 0
+        assert "none of the 1 consumers could be started" in hub.said()
 
 
 def _keys(broker: Broker, queue: str) -> set[str]:

@@ -13,8 +13,11 @@ from pika.adapters.utils import connection_workflow
 
 from glasshub.amqp import refusals
 from glasshub.amqp.link import Link
+from glasshub.amqp.settings import AmqpSettings
 from glasshub.amqp.subscription import Intake, Subscription
 from glasshub.amqp.topology import Queue
+from glasshub.config import Config
+from glasshub.sources.fedora_messaging import FedoraMessagingSource
 
 
 class Timers:
@@ -123,6 +126,10 @@ def test_a_broker_that_does_not_answer_is_spoken_of(caplog: pytest.LogCaptureFix
 
     assert subscription.faults == 1
     assert "queue q: the broker does not answer: cannot declare queue q: waiting for it" in caplog.text
+
+
+def test_a_source_that_was_never_opened_can_be_closed() -> None:
+    FedoraMessagingSource(Config(), AmqpSettings()).close()
 
 
 @pytest.mark.parametrize(
