@@ -155,8 +155,9 @@ class FedoraMessagingSection:
     )
     prefetch: int = _setting(
         1000,
-        "Messages of each queue that this hub may hold and has not acknowledged, at the most. How many it asks for "
-        "follows the rate at which the consumer finishes them; so many may come again when the hub is killed.",
+        "Messages of each queue that this hub may hold and has not acknowledged, at the most, and no more than the "
+        "consumer's capacity, so that none is dropped; those that wait to be tried again come on top. How many it asks "
+        "for follows the rate at which the consumer finishes them; so many may come again when the hub is killed.",
     )
 
 

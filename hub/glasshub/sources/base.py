@@ -42,7 +42,7 @@ class QueueState:
         hubs: How many subscribers it had then, of which this hub is one.
         unacknowledged: Messages that this hub has been given and has not acknowledged: waiting here, at hand, to be
             tried again.
-        prefetch: How many of these this hub may have at the most, now.
+        prefetch: How many of these this hub may have at the most, now, besides those that are to be tried again.
         redelivered: Messages that this hub was given, and that it or another had been given before.
         is_consuming: Whether the broker brings its messages to this hub, now.
     """
