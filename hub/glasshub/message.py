@@ -107,6 +107,10 @@ class NotedFrame(Frame):
         return self._origin or self
 
 
+def _nothing() -> None:
+    """Do nothing."""
+
+
 class Completion:
     """Calls back once, when the last interested consumer has finished with a message.
 
@@ -129,7 +133,8 @@ class Completion:
             self._open -= 1
             is_last = self._open == 0
         if is_last:
-            self._callback()
+            callback, self._callback = self._callback, _nothing  # it knows the message, which knows us: no circle is left
+            callback()
 
 
 _raw_decode = json.JSONDecoder().raw_decode

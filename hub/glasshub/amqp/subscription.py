@@ -395,7 +395,7 @@ class Subscription:
         # A quorum queue counts a subscriber until all is acknowledged that it was brought.
         is_quorum = self.queue.arguments.get("x-queue-type") == QUORUM
         lingering = self._intake.lingering if is_quorum and self._intake is not None else 0
-        self.ready, self.hubs = frame.method.message_count, frame.method.consumer_count - lingering
+        self.ready, self.hubs = frame.method.message_count, max(frame.method.consumer_count - lingering, 0)
 
     def _cancelled(self, frame: Any) -> None:
         """The queue was deleted, or has no leader: what came of it is not lost, and what is done with it comes to
