@@ -133,7 +133,10 @@ class Completion:
             self._open -= 1
             is_last = self._open == 0
         if is_last:
-            callback, self._callback = self._callback, _nothing  # it knows the message, which knows us: no circle is left
+            callback, self._callback = (
+                self._callback,
+                _nothing,
+            )  # it knows the message, which knows us: no circle is left
             callback()
 
 

@@ -166,6 +166,7 @@ def test_closing_does_not_wait_for_a_broker_that_hangs(broker: Broker) -> None:
         found.source.finish()
         found.source.close()
         assert time.monotonic() - began < 4
+        assert "amqp" not in {thread.name for thread in threading.enumerate()}
 
 
 @pytest.mark.slow

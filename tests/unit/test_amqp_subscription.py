@@ -12,9 +12,10 @@ from pika import exceptions
 from pika.adapters.utils import connection_workflow
 
 from glasshub.amqp import refusals
+from glasshub.amqp.intake import Intake
 from glasshub.amqp.link import Link
 from glasshub.amqp.settings import AmqpSettings
-from glasshub.amqp.subscription import Intake, Subscription
+from glasshub.amqp.subscription import Subscription
 from glasshub.amqp.topology import Queue
 from glasshub.config import Config
 from glasshub.sources.fedora_messaging import FedoraMessagingSource

@@ -322,6 +322,20 @@ def test_what_is_in_the_source_at_a_stop_is_received(path: Path) -> None:
     assert source.calls == ["open", "finish"]
 
 
+def test_what_is_in_a_source_at_a_stop_that_can_give_it_back_is_left_there(path: Path) -> None:
+    source = MemorySource(acknowledges=True)
+    bench = Bench(path, source, [["org."]])
+    bench.enqueuer.stop()
+    source.put(frame(1))
+
+    bench.enqueuer.start()
+    bench.enqueuer.join(PATIENCE)
+    bench.segment.close()
+
+    assert bench.shape.routed == []
+    assert source.calls == ["open", "finish"]
+
+
 def test_a_bus_that_never_falls_silent_does_not_keep_the_enqueuer_from_ending(path: Path) -> None:
     class Endless(MemorySource):
         def receive(self, timeout: float, limit: int) -> Batch:

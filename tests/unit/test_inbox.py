@@ -36,7 +36,12 @@ def test_who_wakes_before_anybody_waits_ends_the_next_wait() -> None:
 def test_nothing_that_is_put_is_slept_through() -> None:
     inbox: Inbox[int] = Inbox()
     count = 20_000
-    putter = threading.Thread(target=lambda: [inbox.put([number]) for number in range(count)])
+
+    def put() -> None:
+        for number in range(count):
+            inbox.put([number])
+
+    putter = threading.Thread(target=put)
     putter.start()
 
     taken: list[int] = []

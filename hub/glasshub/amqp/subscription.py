@@ -1,18 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Subscriptions: a queue each, through a channel each, so that what goes wrong with one queue leaves the others alone.
-
-A channel that is closed takes with it what came through it: the broker brings all of that again. So each message
-belongs to the `Intake` of its channel, and an acknowledgement for one that is closed comes to nothing.
-"""
+"""Subscriptions: a queue each, and a channel: what goes wrong with one leaves the others alone."""
 
 from __future__ import annotations
 
-import bisect
 import logging
 import struct
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
@@ -21,19 +15,16 @@ from pika import exceptions
 
 from ..config import QUORUM
 from ..logs import Repeats, held_back
-from ..message import Frame
 from . import refusals
 from .backoff import Backoff
+from .declaring import Bound, Step, binding, declaring, unbinding
+from .intake import Delivery, Intake
 from .link import Link
 from .prefetch import Prefetch
-from .topology import QUORUM_ARGUMENTS, Queue
-from .unacknowledged import Unacknowledged
+from .topology import Queue
 from .wire import fedmsg_body
 
 logger = logging.getLogger(__name__)
-
-#: Seconds that an acknowledgement may wait for others.
-_ACK_DELAY = 0.005
 
 #: Acknowledgements that need not wait, as a part of the messages that may be here, and at the most.
 _ACK_PART, _MOST_ACKS = 4, 64
@@ -47,8 +38,6 @@ _REST = 8
 #: Seconds in which the same fault of a queue is spoken of once.
 _SILENCE = 300.0
 
-Step = tuple[str, Callable[[Callable[[Any], None]], object]]
-
 
 class Receiver(Protocol):
     """Takes what subscriptions bring. Threads: the link's."""
@@ -61,133 +50,6 @@ class Receiver(Protocol):
 
     def forgotten(self, intake: Intake) -> None:
         """Forget what came that way: it comes again."""
-
-
-class Delivery(Frame):
-    """A message that the broker wants to be told about.
-
-    Attributes:
-        intake: The way that it came.
-        tag: Its number there.
-        original: Its properties and its body, as they were published.
-    """
-
-    __slots__ = ("addressee", "intake", "original", "tag")
-
-    def __init__(
-        self, topic: bytes, body: bytes, received_ns: int, intake: Intake, tag: int, original: tuple[Any, bytes]
-    ) -> None:
-        self.topic = topic  # not by the base class, whose call costs as much as all of this
-        self.body = body
-        self.received_ns = received_ns
-        self.completion = None
-        self.addressee = intake.queue.consumer
-        self.intake = intake
-        self.tag = tag
-        self.original = original
-
-    def again(self, now_ns: int) -> Frame:
-        """See `Frame.again`."""
-        self.intake.put_off(self.tag)
-        return super().again(now_ns)
-
-
-class Intake:
-    """What has come through one channel, and is to be acknowledged there.
-
-    Threads: `acknowledge` and `put_off` any; the rest is the link's.
-
-    Attributes:
-        queue: The queue that it came from, as it was declared.
-        is_open: Whether the channel is.
-        used: Messages that the present subscriber of this channel was brought, and that are not acknowledged.
-    """
-
-    def __init__(self, queue: Queue, link: Link, settle: Callable[[], None]) -> None:
-        self.queue = queue
-        self.is_open = True
-        self.used = 0
-        self.batch = 1  # of acknowledgements, which need not wait for more
-        self._link = link
-        self._settle = settle
-        self._unacknowledged = Unacknowledged()
-        self._newest = self._boundary = 0  # the newest tag, and the newest that an earlier subscriber was brought
-        self._boundaries: list[int] = []  # all of these
-        self._done: deque[int] = deque()
-        self._put_off: deque[int] = deque()
-        self._delayed: set[int] = set()
-        self._is_due = self._is_urgent = False
-
-    def __len__(self) -> int:
-        return len(self._unacknowledged)
-
-    @property
-    def delayed(self) -> int:
-        """Messages that were tried, and are to be tried again."""
-        while self._put_off:
-            tag = self._put_off.popleft()
-            if tag in self._unacknowledged:
-                self._delayed.add(tag)
-        return len(self._delayed)
-
-    @property
-    def clogged(self) -> int:
-        """How many of these take the place of others."""
-        return sum(tag > self._boundary for tag in self._delayed) if self.delayed else 0
-
-    @property
-    def lingering(self) -> int:
-        """How many earlier subscribers were brought something that is not acknowledged."""
-        old = [tag for tag in self._unacknowledged if tag <= self._boundary]
-        return len({bisect.bisect_left(self._boundaries, tag) for tag in old})
-
-    def take(self, tag: int) -> None:
-        """Note a message that has come."""
-        self._unacknowledged.add(tag)
-        self._newest = tag
-        self.used += 1
-
-    def begin(self) -> None:
-        """Note that another subscriber begins: what was brought so far takes none of its places."""
-        self._boundary = self._newest
-        self._boundaries.append(self._boundary)
-        self.used = 0
-
-    def acknowledge(self, tag: int) -> None:
-        """Have the broker told soon that a message is done; together with others, if that costs nothing.
-
-        The flags go up before the link's thread is told and down before it looks: no message is missed.
-        """
-        if not self.is_open:
-            return
-        self._done.append(tag)
-        if len(self._done) >= self.batch:
-            if not self._is_urgent:
-                self._is_urgent = True
-                self._link.call(self._settle)
-        elif not self._is_due:
-            self._is_due = True
-            self._link.call(partial(self._link.later, _ACK_DELAY, self._settle))
-
-    def put_off(self, tag: int) -> None:
-        """Note that a message is to be tried again, and may take its time."""
-        self._put_off.append(tag)
-
-    def close(self) -> tuple[int, int, list[int]]:
-        """Take out what is done.
-
-        Returns:
-            How many these are, the tag up to which all are done, and the others: see `Unacknowledged.close`.
-        """
-        self._is_due = self._is_urgent = False
-        done: list[int] = []
-        while self._done:
-            done.append(self._done.popleft())
-        if self.used:
-            self.used -= sum(tag > self._boundary for tag in done)
-        if self._put_off or self._delayed:
-            self._delayed.difference_update(done)
-        return len(done), *self._unacknowledged.close(done)
 
 
 class Subscription:
@@ -229,7 +91,7 @@ class Subscription:
         self._places = 0  # of the present subscriber
         self._is_waiting = False  # for fewer messages to be here before it is subscribed anew
         self._is_finished = False
-        self._bound: set[tuple[str, str]] = set()  # or perhaps so, for all that we know
+        self._bound: set[Bound] = set()  # or perhaps so, for all that we know
         self._is_binding = False
         self._doing = ""
         self._steps = 0
@@ -312,7 +174,7 @@ class Subscription:
         self._declare()
 
     def _declare(self) -> None:
-        self._take(self._declaring_steps(), self._declared)
+        self._take(declaring(self._channel, self.queue, passive=self._passive), self._declared)
 
     def _declared(self, frame: Any) -> None:
         self.name = frame.method.queue  # the broker's word, where it gives the name
@@ -466,35 +328,18 @@ class Subscription:
         if step == self._steps and self._is_open:
             self._fault(f"the broker does not answer: cannot {doing}", then="waiting for it")
 
-    def _declaring_steps(self) -> list[Step]:
-        queue, channel, passive = self.queue, self._channel, self._passive
-        steps: list[Step] = []
-        for name, section in queue.exchanges.items():
-            steps.append((f"declare exchange {name}", partial(_declare_exchange, channel, name, section, passive)))
-        if queue.parked:
-            parked = Queue(queue.parked, None, arguments=QUORUM_ARGUMENTS)
-            steps.append((f"declare queue {parked.name}", partial(_declare_queue, channel, parked, passive)))
-        steps.append((f"declare queue {queue.name}", partial(_declare_queue, channel, queue, passive)))
-        return steps
-
     @property
-    def _bindings(self) -> set[tuple[str, str]]:
+    def _bindings(self) -> set[Bound]:
         """Those that are wanted: exchange and routing key."""
-        return {(binding.exchange, key) for binding in self.queue.bindings for key in binding.routing_keys}
+        return {(one.exchange, key) for one in self.queue.bindings for key in one.routing_keys}
 
-    def _bind(self, missing: set[tuple[str, str]], done: Callable[[Any], None]) -> None:
+    def _bind(self, missing: set[Bound], done: Callable[[Any], None]) -> None:
         """Make these bindings, then end those that are wanted no more, as far as this run knows of any."""
         channel, name = self._channel, self.name
         superfluous = self._bound - self._bindings
         self._bound |= missing
         self._is_binding = True
-        steps: list[Step] = []
-        for exchange, key in sorted(missing):  # first: nothing is missed that stays wanted
-            bind = partial(channel.queue_bind, name, exchange, key)
-            steps.append((f"bind queue {name} to exchange {exchange} with {key}", partial(_ask, bind)))
-        for exchange, key in sorted(superfluous):
-            unbind = partial(channel.queue_unbind, name, exchange, key)
-            steps.append((f"unbind queue {name} from exchange {exchange} with {key}", partial(_ask, unbind)))
+        steps = binding(channel, name, missing) + unbinding(channel, name, superfluous)  # nothing is missed meanwhile
 
         def bound(frame: Any) -> None:
             self._is_binding = False
@@ -503,31 +348,3 @@ class Subscription:
             self.change(self.queue)  # it may have changed meanwhile
 
         self._take(steps, bound)
-
-
-def _ask(method: Callable[..., Any], done: Callable[[Any], None]) -> None:
-    method(callback=done)
-
-
-def _declare_exchange(channel: Any, name: str, section: Any, passive: bool, done: Callable[[Any], None]) -> None:
-    channel.exchange_declare(
-        name,
-        section.get("type", "topic"),
-        passive=passive,
-        durable=section.get("durable", True),
-        auto_delete=section.get("auto_delete", False),
-        arguments=dict(section.get("arguments", {})),
-        callback=done,
-    )
-
-
-def _declare_queue(channel: Any, queue: Queue, passive: bool, done: Callable[[Any], None]) -> None:
-    channel.queue_declare(
-        queue.name,
-        passive=passive and bool(queue.name),  # nobody has made one whose name the broker gives
-        durable=queue.durable,
-        exclusive=queue.exclusive,
-        auto_delete=queue.auto_delete,
-        arguments=dict(queue.arguments),
-        callback=done,
-    )

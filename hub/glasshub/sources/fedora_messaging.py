@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from ..amqp.intake import Delivery, Intake
 from ..amqp.link import Link
 from ..amqp.parking import Parking, addressed, reasons
 from ..amqp.settings import AmqpSettings
-from ..amqp.subscription import Delivery, Intake, Subscription
+from ..amqp.subscription import Subscription
 from ..amqp.topology import Queue, queues_of
 from ..config import EACH, SPOOLED, Config, ConsumerSection
 from ..errors import HubError
