@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -12,12 +14,13 @@ from pika import exceptions
 from pika.adapters.utils import connection_workflow
 
 from glasshub.amqp import refusals
-from glasshub.amqp.intake import Intake
+from glasshub.amqp.intake import Delivery, Intake
 from glasshub.amqp.link import Link
 from glasshub.amqp.settings import AmqpSettings
 from glasshub.amqp.subscription import Subscription
 from glasshub.amqp.topology import Queue
 from glasshub.config import Config
+from glasshub.errors import HubError
 from glasshub.sources.fedora_messaging import FedoraMessagingSource
 
 
@@ -54,6 +57,57 @@ class SilentConnection:
     def channel(self, on_open_callback: Callable[[Any], None]) -> None:
         """Open it at once."""
         on_open_callback(SilentChannel())
+
+
+class AgreeableChannel:
+    """Stands for a channel of a broker that agrees to everything at once, and brings what the test wants."""
+
+    is_open = True
+
+    def __init__(self) -> None:
+        self.cancelled: list[str] = []
+        self._deliver: Callable[..., None]
+        self._tag = 0
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        def agree(*arguments: Any, callback: Callable[[Any], None] | None = None, **more: Any) -> None:
+            if callback is not None:
+                callback(SimpleNamespace(method=SimpleNamespace(queue="q")))
+
+        return agree
+
+    def basic_consume(
+        self, queue: str, deliver: Callable[..., None], consumer_tag: str, callback: Callable[[Any], None]
+    ) -> None:
+        """Note who subscribes."""
+        self._deliver = deliver
+        callback(None)
+
+    def basic_cancel(self, tag: str, callback: Callable[[Any], None]) -> None:
+        """Note it, and leave them without an answer."""
+        self.cancelled.append(tag)
+
+    def bring(self, count: int) -> None:
+        """Bring messages."""
+        properties = SimpleNamespace(message_id=None, headers=None, content_encoding=None)
+        for _ in range(count):
+            self._tag += 1
+            method = SimpleNamespace(delivery_tag=self._tag, redelivered=False, routing_key="a.b")
+            self._deliver(self, method, properties, b"{}")
+
+
+class Finisher:
+    """Has finished with each message when it is told of it; see `Receiver`."""
+
+    def received(self, delivery: Delivery) -> None:
+        """Finish with it."""
+        delivery.intake.acknowledge(delivery.tag)
+
+    def malformed(self, size: int) -> None:
+        """There is none."""
+
+    def forgotten(self, intake: Intake) -> None:
+        """Nothing is."""
 
 
 def intake(timers: Timers, *, batch: int) -> Intake:
@@ -116,6 +170,46 @@ def test_what_is_to_be_tried_again_clogs_the_places_of_its_own_subscriber() -> N
     assert (one.delayed, one.used) == (1, 1)
 
 
+def test_another_number_is_asked_for_only_when_nothing_can_be_on_its_way() -> None:
+    """pika would reject what comes for a subscriber that is gone, and the broker count that as a delivery."""
+    channel = AgreeableChannel()
+    connection = SimpleNamespace(is_open=True, channel=lambda on_open_callback: on_open_callback(channel))
+    link = cast(Link, Timers())
+    subscription = Subscription(Queue("q", 0), link, Finisher(), passive=False, workers=1, most=1000)
+    subscription.open(connection)
+    assert subscription.prefetch == 2
+
+    def work(at_once: int) -> None:
+        deadline = time.monotonic() + 0.2
+        while not channel.cancelled and time.monotonic() < deadline:
+            channel.bring(at_once)
+            subscription.settle()
+
+    work(1)
+    assert channel.cancelled == []
+    work(2)
+    assert len(channel.cancelled) == 1
+    assert subscription.prefetch > 2
+
+
+def test_a_broker_that_allows_too_few_channels_is_spoken_of_and_asked_again(caplog: pytest.LogCaptureFixture) -> None:
+    def refuse(on_open_callback: Callable[[Any], None]) -> None:
+        raise exceptions.NoFreeChannels
+
+    timers = Timers()
+    connection = SimpleNamespace(is_open=True, channel=refuse)
+    subscription = Subscription(Queue("q", 0), cast(Link, timers), Finisher(), passive=False, workers=1, most=10)
+
+    subscription.open(connection)
+    ((_, reopen),) = timers.timers
+    connection.channel = lambda on_open_callback: on_open_callback(AgreeableChannel())
+    reopen()
+
+    assert subscription.is_consuming
+    assert subscription.faults == 1
+    assert "queue q: the broker allows no more channels, and each queue needs one: raise its channel_max" in caplog.text
+
+
 def test_a_broker_that_does_not_answer_is_spoken_of(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     timers = Timers()
@@ -131,6 +225,14 @@ def test_a_broker_that_does_not_answer_is_spoken_of(caplog: pytest.LogCaptureFix
 
 def test_a_source_that_was_never_opened_can_be_closed() -> None:
     FedoraMessagingSource(Config(), AmqpSettings()).close()
+
+
+def test_a_hub_does_not_outlive_the_thread_that_speaks_with_its_broker() -> None:
+    source = FedoraMessagingSource(Config(), AmqpSettings())
+    source._link.error = RuntimeError("nobody has thought of this")
+
+    with pytest.raises(HubError, match="nobody has thought of this"):
+        source.receive(0, 1)
 
 
 @pytest.mark.parametrize(

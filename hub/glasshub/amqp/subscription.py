@@ -112,7 +112,11 @@ class Subscription:
         """Subscribe, over a new connection."""
         self._connection = connection
         self._doing = "open a channel"
-        connection.channel(on_open_callback=self._opened)
+        try:
+            connection.channel(on_open_callback=self._opened)
+        except exceptions.NoFreeChannels:
+            self._fault("the broker allows no more channels, and each queue needs one: raise its channel_max")
+            self._again(partial(self._reopen, connection))
 
     def lose(self) -> None:
         """Forget the connection."""
