@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 from ..errors import SpoolError
 from ..spool import ConsumerState, Log, Parked, SpoolDirectory, Stored, View, refuse_missing
+from .listing import escaped, local_time, print_content, print_indented, print_table
 from .terminal import complain
 
 _STOPPED = " (the hub must be stopped)"
@@ -58,21 +57,14 @@ def _list(options: argparse.Namespace) -> int:
     with View(options.directory) as view:
         states, used = view.consumers(), view.used_bytes()
     rows = [("CONSUMER", "CURSOR", "DEPTH", "OLDEST", "PARKED"), *map(_columns, states)]
-    for line in _table(rows):
-        print(line)
+    print_table(rows)
     print(f"{used / 1e6:.1f} MB in use in {options.directory}")
     return 0
 
 
 def _columns(state: ConsumerState) -> tuple[str, ...]:
     oldest = _time(state.oldest_ns) if state.oldest_ns else "-"
-    return _escaped(state.name), str(state.cursor), str(state.depth), oldest, str(state.parked)
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
+    return escaped(state.name), str(state.cursor), str(state.depth), oldest, str(state.parked)
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -86,43 +78,37 @@ def _show(options: argparse.Namespace) -> int:
     else:
         _print_body(parked[0])
     for one in parked:
-        print(f"\nparked by {_escaped(one.consumer)}, {_time(one.parked_ns)}, {one.attempts} attempts: {_reason(one)}")
-        for line in one.traceback.splitlines():
-            print(f"    {_escaped(line)}")
+        print(f"\nparked by {escaped(one.consumer)}, {_time(one.parked_ns)}, {one.attempts} attempts: {_reason(one)}")
+        print_indented(one.traceback)
     return 0
 
 
 def _print_stored(stored: Stored) -> None:
     _print_body(stored)
-    print(f"\nwaiting for: {_escaped(', '.join(stored.waiting)) or 'nobody'}")
+    print(f"\nwaiting for: {escaped(', '.join(stored.waiting)) or 'nobody'}")
     if not stored.is_intact:
         print("DAMAGED: this is not what was accepted")
 
 
 def _print_body(message: Stored | Parked) -> None:
     print(f"message {message.seq}, received {_time(message.received_ns)}, {len(message.body)} bytes")
-    print(f"topic: {_escaped(message.topic.decode(errors='backslashreplace'))}\n")
-    try:
-        print(json.dumps(json.loads(message.body), indent=2))
-    except (ValueError, RecursionError):
-        print(_escaped(message.body.decode(errors="backslashreplace")))
+    print_content(message.topic.decode(errors="backslashreplace"), message.body)
 
 
 def _show_parked(options: argparse.Namespace) -> int:
     with View(options.directory) as view:
         rows = [
-            (str(one.seq), _escaped(one.consumer), _time(one.parked_ns), str(one.attempts), _topic(one), _reason(one))
+            (str(one.seq), escaped(one.consumer), _time(one.parked_ns), str(one.attempts), _topic(one), _reason(one))
             for one in view.parked()
         ]
-    for line in _table([("SEQ", "CONSUMER", "PARKED", "ATTEMPTS", "TOPIC", "ERROR"), *rows]):
-        print(line)
+    print_table([("SEQ", "CONSUMER", "PARKED", "ATTEMPTS", "TOPIC", "ERROR"), *rows])
     return 0
 
 
 def _retry(options: argparse.Namespace) -> int:
     with _writing(options.directory) as log:
         for consumer, seq in _chosen(options):
-            print(f"{_escaped(consumer)}: message {seq} waits again, as {log.retry(consumer, seq)}")
+            print(f"{escaped(consumer)}: message {seq} waits again, as {log.retry(consumer, seq)}")
     return 0
 
 
@@ -130,7 +116,7 @@ def _discard(options: argparse.Namespace) -> int:
     with _writing(options.directory) as log:
         for consumer, seq in _chosen(options):
             log.discard(consumer, seq)
-            print(f"{_escaped(consumer)}: message {seq} is forgotten")
+            print(f"{escaped(consumer)}: message {seq} is forgotten")
     return 0
 
 
@@ -150,7 +136,7 @@ def _drop_consumer(options: argparse.Namespace) -> int:
     with _writing(options.directory) as log:
         waiting = log.leftovers.get(options.consumer, 0)
         log.drop_consumer(options.consumer)
-        print(f"{_escaped(options.consumer)} is forgotten, and {waiting} messages that waited for it")
+        print(f"{escaped(options.consumer)} is forgotten, and {waiting} messages that waited for it")
     return 0
 
 
@@ -174,17 +160,12 @@ def _writing(directory: str) -> Iterator[Log]:
 
 
 def _time(nanoseconds: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(nanoseconds / 1e9))
+    return local_time(nanoseconds / 1e9)
 
 
 def _topic(message: Parked) -> str:
-    return _escaped(message.topic.decode(errors="backslashreplace"))
+    return escaped(message.topic.decode(errors="backslashreplace"))
 
 
 def _reason(message: Parked) -> str:
-    return _escaped(message.error)
-
-
-def _escaped(text: str) -> str:
-    """Without what a terminal would take for a command."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+    return escaped(message.error)
