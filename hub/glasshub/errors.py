@@ -34,6 +34,10 @@ class SourceError(HubError):
     """The source of messages cannot be opened."""
 
 
+class BrokerError(HubError):
+    """A broker cannot be reached, or does not let us do what a command is to do there."""
+
+
 class PublishError(HubError):
     """What is to be published cannot be published, or not where the configuration wants it.
 

@@ -50,8 +50,8 @@ function _shtab_glasshub_using
   test "$_shtab_glasshub_cmdpath" = "$argv"
 end
 
-set -g _shtab_glasshub_commands run config stats top check 'check backlog' 'check age' 'check catch-up' 'check failures' 'check stuck' 'check up' 'check consumers' 'check producers' graph dashboard spool 'spool list' 'spool show' 'spool parked' 'spool retry' 'spool discard' 'spool drop-consumer' 'spool compact' record spike forecast demo
-set -g _shtab_glasshub_opts_with_value --absent --behind --computing --config --config-filename --consumer --critical --data-dir --every --fedmsg-config --fedora-messaging --filter --flush --format --from --from-fedmsg-config --high-water-mark --host --hub --interval --io-threads --iterations --linger --listen --load --messages --mode --name --output --over --patience --post-init-sleep --quiet --quiet-rate --rate --rrd --seconds --server-name --service --shape --since --size --sort --speed --stale-after --state --stats-dir --timeout --to --topic --topic-prefix --until --warning --watch --websocket-server-port --what --with-consumers --with-producers --write --zmq -c -t -w
+set -g _shtab_glasshub_commands run config stats top check 'check backlog' 'check age' 'check catch-up' 'check failures' 'check stuck' 'check up' 'check consumers' 'check producers' graph dashboard spool 'spool list' 'spool show' 'spool parked' 'spool retry' 'spool discard' 'spool drop-consumer' 'spool compact' parked 'parked list' 'parked show' 'parked retry' 'parked discard' record spike forecast demo
+set -g _shtab_glasshub_opts_with_value --absent --behind --computing --config --config-filename --consumer --critical --data-dir --every --fedmsg-config --fedora-messaging --filter --flush --format --from --from-fedmsg-config --high-water-mark --host --hub --interval --io-threads --iterations --linger --listen --load --messages --mode --name --output --over --patience --post-init-sleep --queue --quiet --quiet-rate --rate --rrd --seconds --server-name --service --shape --since --size --sort --speed --stale-after --state --stats-dir --timeout --to --topic --topic-prefix --until --warning --watch --websocket-server-port --what --with-consumers --with-producers --write --zmq -c -t -w
 
 complete -c glasshub -e
 complete -c glasshub -f
@@ -261,6 +261,42 @@ complete -c glasshub -n '_shtab_glasshub_using spool drop-consumer; and test $_s
 complete -c glasshub -n '_shtab_glasshub_using spool; and test $_shtab_glasshub_npos -eq 0' -a compact -d 'Give free space back to the file system (the hub must be stopped).'
 complete -c glasshub -n '_shtab_glasshub_using spool compact' -s h -l help -d 'show this help message and exit'
 complete -c glasshub -n '_shtab_glasshub_using spool compact; and test $_shtab_glasshub_npos -eq 0' -ka "(__fish_complete_directories)" -d 'where the spool is'
+complete -c glasshub -n '_shtab_glasshub_using; and test $_shtab_glasshub_npos -eq 0' -a parked -d '`glasshub parked`: on fedora-messaging'"'"'s bus, what consumers gave up, or the broker itself after too many tries. It is in a queue beside that of each consumer, on the broker. All of this works while hubs run, on any machine; but two who look at the same time do not see the same messages. What is parked in a spool is shown by `glasshub spool parked`.'
+complete -c glasshub -n '_shtab_glasshub_using parked' -s h -l help -d 'show this help message and exit'
+complete -c glasshub -n '_shtab_glasshub_using parked; and test $_shtab_glasshub_npos -eq 0' -a list -d 'Messages that are parked, and why.'
+complete -c glasshub -n '_shtab_glasshub_using parked list' -s h -l help -d 'show this help message and exit'
+complete -c glasshub -n '_shtab_glasshub_using parked list' -l consumer -x -d 'only those of this consumer'
+complete -c glasshub -n '_shtab_glasshub_using parked list' -l queue -x -d 'only those of this queue, by its name on the broker'
+complete -c glasshub -n '_shtab_glasshub_using parked list' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration (default: /etc/glasshub/glasshub.toml, if it is there)'
+complete -c glasshub -n '_shtab_glasshub_using parked list' -l allow-unsafe-config -d 'read configuration that anybody could have written'
+complete -c glasshub -n '_shtab_glasshub_using parked list' -l name -x -d 'name of the hub'
+complete -c glasshub -n '_shtab_glasshub_using parked list' -l fedora-messaging -xka "(__fish_complete_path (commandline -ct))" -d 'see the broker that fedora-messaging'"'"'s configuration names (default: where it looks for it)'
+complete -c glasshub -n '_shtab_glasshub_using parked; and test $_shtab_glasshub_npos -eq 0' -a show -d 'One message, with its body.'
+complete -c glasshub -n '_shtab_glasshub_using parked show' -s h -l help -d 'show this help message and exit'
+complete -c glasshub -n '_shtab_glasshub_using parked show' -l consumer -x -d 'only those of this consumer'
+complete -c glasshub -n '_shtab_glasshub_using parked show' -l queue -x -d 'only those of this queue, by its name on the broker'
+complete -c glasshub -n '_shtab_glasshub_using parked show' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration (default: /etc/glasshub/glasshub.toml, if it is there)'
+complete -c glasshub -n '_shtab_glasshub_using parked show' -l allow-unsafe-config -d 'read configuration that anybody could have written'
+complete -c glasshub -n '_shtab_glasshub_using parked show' -l name -x -d 'name of the hub'
+complete -c glasshub -n '_shtab_glasshub_using parked show' -l fedora-messaging -xka "(__fish_complete_path (commandline -ct))" -d 'see the broker that fedora-messaging'"'"'s configuration names (default: where it looks for it)'
+complete -c glasshub -n '_shtab_glasshub_using parked; and test $_shtab_glasshub_npos -eq 0' -a retry -d 'Give parked messages to their consumers again.'
+complete -c glasshub -n '_shtab_glasshub_using parked retry' -s h -l help -d 'show this help message and exit'
+complete -c glasshub -n '_shtab_glasshub_using parked retry' -l consumer -x -d 'only those of this consumer'
+complete -c glasshub -n '_shtab_glasshub_using parked retry' -l queue -x -d 'only those of this queue, by its name on the broker'
+complete -c glasshub -n '_shtab_glasshub_using parked retry' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration (default: /etc/glasshub/glasshub.toml, if it is there)'
+complete -c glasshub -n '_shtab_glasshub_using parked retry' -l allow-unsafe-config -d 'read configuration that anybody could have written'
+complete -c glasshub -n '_shtab_glasshub_using parked retry' -l name -x -d 'name of the hub'
+complete -c glasshub -n '_shtab_glasshub_using parked retry' -l fedora-messaging -xka "(__fish_complete_path (commandline -ct))" -d 'see the broker that fedora-messaging'"'"'s configuration names (default: where it looks for it)'
+complete -c glasshub -n '_shtab_glasshub_using parked retry' -l all -d 'all that are parked'
+complete -c glasshub -n '_shtab_glasshub_using parked; and test $_shtab_glasshub_npos -eq 0' -a discard -d 'Forget parked messages.'
+complete -c glasshub -n '_shtab_glasshub_using parked discard' -s h -l help -d 'show this help message and exit'
+complete -c glasshub -n '_shtab_glasshub_using parked discard' -l consumer -x -d 'only those of this consumer'
+complete -c glasshub -n '_shtab_glasshub_using parked discard' -l queue -x -d 'only those of this queue, by its name on the broker'
+complete -c glasshub -n '_shtab_glasshub_using parked discard' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration (default: /etc/glasshub/glasshub.toml, if it is there)'
+complete -c glasshub -n '_shtab_glasshub_using parked discard' -l allow-unsafe-config -d 'read configuration that anybody could have written'
+complete -c glasshub -n '_shtab_glasshub_using parked discard' -l name -x -d 'name of the hub'
+complete -c glasshub -n '_shtab_glasshub_using parked discard' -l fedora-messaging -xka "(__fish_complete_path (commandline -ct))" -d 'see the broker that fedora-messaging'"'"'s configuration names (default: where it looks for it)'
+complete -c glasshub -n '_shtab_glasshub_using parked discard' -l all -d 'all that are parked'
 complete -c glasshub -n '_shtab_glasshub_using; and test $_shtab_glasshub_npos -eq 0' -a record -d 'Write what comes on a bus to standard output, one JSON object a line, until there is enough or Ctrl-C is pressed. `glasshub spike` replays it.'
 complete -c glasshub -n '_shtab_glasshub_using record' -s h -l help -d 'show this help message and exit'
 complete -c glasshub -n '_shtab_glasshub_using record' -l from-fedmsg-config -xka "(__fish_complete_path (commandline -ct))" -d 'the endpoints of fedmsg'"'"'s configuration (default: where fedmsg-hub looks for it)'

@@ -16,6 +16,7 @@ _shtab_glasshub_commands() {
     demo:'Replays a spike of fedmsg messages to four consumers, measures how far behind they fall and how long they take to catch up, and checks that no message is lost. Everything is local and real: zeromq between processes, a hub, and a collectd with our plugin where one is installed.'
     forecast:'Reckons from measured rates how far behind each consumer would fall in a spike, and how long it would take to catch up. Nothing is published.'
     graph:'Draw backlog, rates, waiting and processing times of consumers, from the RRDs that collectd keeps, or from a recording that `glasshub stats --watch 10 --format json > FILE` made.'
+    parked:'`glasshub parked`: on fedora-messaging'"'"'s bus, what consumers gave up, or the broker itself after too many tries. It is in a queue beside that of each consumer, on the broker. All of this works while hubs run, on any machine; but two who look at the same time do not see the same messages. What is parked in a spool is shown by `glasshub spool parked`.'
     record:'Write what comes on a bus to standard output, one JSON object a line, until there is enough or Ctrl-C is pressed. `glasshub spike` replays it.'
     run:'run a hub'
     spike:'Puts a load on your own consumers, in a private hub or in one that runs, and measures how far behind each falls and how long it takes to catch up. The consumers really do what they do.'
@@ -38,6 +39,16 @@ _shtab_glasshub_check_commands() {
     up:'Judges endpoints of the bus that are lost. RANGE says what is well: 10 is 0 to 10, 10: is 10 or more, ~:10 is 10 or less, 5:10 is 5 to 10, ends included; @5:10 is all but that. ~: is everything, so that with -c ~: nothing is CRITICAL.'
   )
   _describe 'glasshub check commands' _commands
+}
+
+_shtab_glasshub_parked_commands() {
+  local _commands=(
+    discard:'Forget parked messages.'
+    list:'Messages that are parked, and why.'
+    retry:'Give parked messages to their consumers again.'
+    show:'One message, with its body.'
+  )
+  _describe 'glasshub parked commands' _commands
 }
 
 _shtab_glasshub_spool_commands() {
@@ -304,6 +315,70 @@ _shtab_glasshub_graph_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_glasshub_graph_defaults_added=0
 
+_shtab_glasshub_parked_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_glasshub_parked_defaults_added=0
+
+_shtab_glasshub_parked_discard_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--consumer[only those of this consumer]:NAME:"
+  "--queue[only those of this queue, by its name on the broker]:QUEUE:"
+  "--config[configuration (default\: \/etc\/glasshub\/glasshub.toml, if it is there)]:FILE:_files"
+  "--allow-unsafe-config[read configuration that anybody could have written]"
+  "--name[name of the hub]:NAME:"
+  "--fedora-messaging[see the broker that fedora-messaging\'s configuration names (default\: where it looks for it)]:FILE:_files"
+  "--all[all that are parked]"
+  "(*)::message ids of parked messages:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_glasshub_parked_discard_defaults_added=0
+
+_shtab_glasshub_parked_list_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--consumer[only those of this consumer]:NAME:"
+  "--queue[only those of this queue, by its name on the broker]:QUEUE:"
+  "--config[configuration (default\: \/etc\/glasshub\/glasshub.toml, if it is there)]:FILE:_files"
+  "--allow-unsafe-config[read configuration that anybody could have written]"
+  "--name[name of the hub]:NAME:"
+  "--fedora-messaging[see the broker that fedora-messaging\'s configuration names (default\: where it looks for it)]:FILE:_files"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_glasshub_parked_list_defaults_added=0
+
+_shtab_glasshub_parked_retry_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--consumer[only those of this consumer]:NAME:"
+  "--queue[only those of this queue, by its name on the broker]:QUEUE:"
+  "--config[configuration (default\: \/etc\/glasshub\/glasshub.toml, if it is there)]:FILE:_files"
+  "--allow-unsafe-config[read configuration that anybody could have written]"
+  "--name[name of the hub]:NAME:"
+  "--fedora-messaging[see the broker that fedora-messaging\'s configuration names (default\: where it looks for it)]:FILE:_files"
+  "--all[all that are parked]"
+  "(*)::message ids of parked messages:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_glasshub_parked_retry_defaults_added=0
+
+_shtab_glasshub_parked_show_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--consumer[only those of this consumer]:NAME:"
+  "--queue[only those of this queue, by its name on the broker]:QUEUE:"
+  "--config[configuration (default\: \/etc\/glasshub\/glasshub.toml, if it is there)]:FILE:_files"
+  "--allow-unsafe-config[read configuration that anybody could have written]"
+  "--name[name of the hub]:NAME:"
+  "--fedora-messaging[see the broker that fedora-messaging\'s configuration names (default\: where it looks for it)]:FILE:_files"
+  ":its message id:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_glasshub_parked_show_defaults_added=0
+
 _shtab_glasshub_record_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--from-fedmsg-config[the endpoints of fedmsg\'s configuration (default\: where fedmsg-hub looks for it)]:PATH:_files"
@@ -508,6 +583,7 @@ _shtab_glasshub() {
         demo) _arguments -C -s $_shtab_glasshub_demo_options ;;
         forecast) _arguments -C -s $_shtab_glasshub_forecast_options ;;
         graph) _arguments -C -s $_shtab_glasshub_graph_options ;;
+        parked) _shtab_glasshub_parked ;;
         record) _arguments -C -s $_shtab_glasshub_record_options ;;
         run) _arguments -C -s $_shtab_glasshub_run_options ;;
         spike) _arguments -C -s $_shtab_glasshub_spike_options ;;
@@ -544,6 +620,32 @@ _shtab_glasshub_check() {
         producers) _arguments -C -s $_shtab_glasshub_check_producers_options ;;
         stuck) _arguments -C -s $_shtab_glasshub_check_stuck_options ;;
         up) _arguments -C -s $_shtab_glasshub_check_up_options ;;
+      esac
+  esac
+}
+
+_shtab_glasshub_parked() {
+  local context state line curcontext="$curcontext" one_or_more='(*)' remainder='(-)*:' default='*::: :->parked'
+
+  # Add default positional/remainder specs only if none exist, and only once per session
+  if (( ! _shtab_glasshub_parked_defaults_added )); then
+    if (( ${_shtab_glasshub_parked_options[(I)${(q)one_or_more}*]} +          ${_shtab_glasshub_parked_options[(I)${(q)remainder}*]} +          ${_shtab_glasshub_parked_options[(I)${(q)default}]} == 0 )); then
+      _shtab_glasshub_parked_options+=(': :_shtab_glasshub_parked_commands' '*::: :->parked')
+    fi
+    _shtab_glasshub_parked_defaults_added=1
+  fi
+  _arguments -C -s $_shtab_glasshub_parked_options
+
+  case $state in
+    parked)
+      words=($line[1] "${words[@]}")
+      (( CURRENT += 1 ))
+      curcontext="${curcontext%:*:*}:_shtab_glasshub_parked-$line[1]:"
+      case $line[1] in
+        discard) _arguments -C -s $_shtab_glasshub_parked_discard_options ;;
+        list) _arguments -C -s $_shtab_glasshub_parked_list_options ;;
+        retry) _arguments -C -s $_shtab_glasshub_parked_retry_options ;;
+        show) _arguments -C -s $_shtab_glasshub_parked_show_options ;;
       esac
   esac
 }

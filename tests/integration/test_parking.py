@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Messages that a consumer, or its process, does not survive, on a real broker: each is parked there, and nobody else."""
+"""Messages that a consumer, or its process, does not survive: on a real broker they are parked, and no others."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,10 +16,11 @@ import pytest
 from tools.rabbitmq import Broker
 
 from ..needs import module
-from .brokers import EXCHANGE, HEADERS, channel_of, depth, hub_on_broker
-from .hubs import wait_until
+from .brokers import EXCHANGE, HEADERS, channel_of, delete_queues, depth, hub_on_broker, settings_file
+from .hubs import ROOT, HubProcess, wait_until
 
-TOPIC = "org.parking"
+#: JSON, and not as anybody would write it.
+BODY = b'{"id": 1 } '
 
 #: What becomes of one message, and how its consumer's section has that ended.
 POISONS = {
@@ -32,26 +37,20 @@ class Letter(NamedTuple):
     properties: Any
     body: bytes
 
-    @property
-    def headers(self) -> Mapping[str, Any]:
-        """Its headers."""
-        headers: Mapping[str, Any] = self.properties.headers
-        return headers
 
-
-def publish_numbered(broker: Broker, count: int, topic: str = TOPIC, **properties: Any) -> list[str]:
+def publish_numbered(broker: Broker, count: int, topic: str, **properties: Any) -> list[str]:
     """Publish messages whose ids are known beforehand."""
     ids = [f"m-{number:04}" for number in range(count)]
     with channel_of(broker) as channel:
         for one in ids:
             all_properties = {"message_id": one, "delivery_mode": 2, "headers": HEADERS, **properties}
-            channel.basic_publish(EXCHANGE, topic, b'{"id": 1 }', module("pika").BasicProperties(**all_properties))
+            channel.basic_publish(EXCHANGE, topic, BODY, module("pika").BasicProperties(**all_properties))
     return ids
 
 
 def taken(broker: Broker, queue: str) -> list[Letter]:
     """Take everything out of a queue."""
-    letters = []
+    letters: list[Letter] = []
     with channel_of(broker) as channel:
         while True:
             method, properties, body = channel.basic_get(queue, auto_ack=True)
@@ -60,11 +59,49 @@ def taken(broker: Broker, queue: str) -> list[Letter]:
             letters.append(Letter(method.routing_key, properties, body))
 
 
-def section(journal: Path, more: str, **settings: Any) -> str:
-    """A consumer's section."""
-    told = {"file": str(journal), **settings}
-    table = ", ".join(f"{key} = {value!r}" for key, value in told.items())
-    return f'[consumers.Deadly]\nclass = "tests.integration.crashing:Deadly"\ntopics = ["org."]\n{more}settings = {{{table}}}\n'
+def section(name: str, more: str, **settings: Any) -> str:
+    """The section of the consumer that does not survive each message; it gets what is published to that name."""
+    table = ", ".join(f"{key} = {value!r}" for key, value in settings.items())
+    return (
+        '[consumers.Deadly]\nclass = "tests.integration.crashing:Deadly"\n'
+        f'topics = ["org.{name}."]\nsettings = {{{table}}}\n{more}'
+    )
+
+
+@contextmanager
+def failing_hub(broker: Broker, directory: Path, name: str, more: str = "", **settings: Any) -> Iterator[HubProcess]:
+    """A hub whose consumer fails on message m-0000, and has it parked."""
+    told = {"file": str(directory / "journal"), "on": "m-0000", "deed": "raise", **settings}
+    toml = section(name, f"park = true\n{more}", **told)
+    with hub_on_broker(broker, directory, toml=toml, name=name, queues=[f"{name}.Deadly"]) as hub:
+        yield hub
+
+
+def handled(directory: Path) -> list[str]:
+    """What the consumer has handled."""
+    journal = directory / "journal"
+    return journal.read_text(encoding="ascii").split() if journal.exists() else []
+
+
+def wait_until_parked(broker: Broker, queue: str, count: int = 1) -> None:
+    """Wait until so many messages of a queue are parked."""
+    wait_until(lambda: depth(broker, f"{queue}.parked").ready == count, f"{count} messages in {queue}.parked")
+
+
+def command(directory: Path, name: str, *arguments: str, code: int = 0) -> str:
+    """What `glasshub parked` says for the hub of that name; on standard error, if it is to fail."""
+    place = ["--config", f"{name}.toml", "--name", name, "--fedora-messaging", f"{name}.fm.toml"]
+    done = subprocess.run(
+        [sys.executable, "-m", "glasshub", "parked", *arguments, *place],
+        cwd=directory,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "hub")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr if code else done.stdout
 
 
 @pytest.mark.slow
@@ -72,18 +109,110 @@ def section(journal: Path, more: str, **settings: Any) -> str:
 def test_of_a_thousand_messages_the_poisonous_one_is_parked_and_the_others_are_handled(
     broker: Broker, tmp_path: Path, deed: str
 ) -> None:
-    journal, queue = tmp_path / "journal", f"{deed}.Deadly"
-    toml = section(journal, POISONS[deed], on="m-0500", deed=deed)
+    queue = f"{deed}.Deadly"
+    toml = section(deed, POISONS[deed], on="m-0500", deed=deed, file=str(tmp_path / "journal"))
     with hub_on_broker(broker, tmp_path, toml=toml, name=deed, queues=[queue]) as hub:
-        ids = publish_numbered(broker, 1000)
-        hub.wait_until(lambda snapshot: snapshot.consumers[0].parked, "the message to be parked")
-        wait_until(lambda: len(set(journal.read_text().split())) == 999, "the others")
-        wait_until(lambda: depth(broker, f"{queue}.parked").ready == 1, "the message")
+        ids = publish_numbered(broker, 1000, f"org.{deed}.x")
+        wait_until(lambda: len(set(handled(tmp_path))) == 999, "the others")
+        wait_until_parked(broker, queue)
+        assert hub.snapshot().consumers[0].parked == 1
         assert hub.stop() == 0
 
-    assert set(ids) - set(journal.read_text().split()) == {"m-0500"}
-    assert depth(broker, queue).ready == 0
-    (letter,) = taken(broker, f"{queue}.parked")
-    assert (letter.topic, letter.properties.message_id, letter.body) == (TOPIC, "m-0500", b'{"id": 1 }')
-    assert letter.headers.items() >= HEADERS.items()
-    assert letter.headers["x-glasshub-consumer"] == "Deadly"
+    assert set(ids) - set(handled(tmp_path)) == {"m-0500"}
+    assert depth(broker, queue).ready == 0, "a message was handled or parked, and not acknowledged"
+    assert [letter.properties.message_id for letter in taken(broker, f"{queue}.parked")] == ["m-0500"]
+
+
+def test_a_parked_message_is_as_it_was_and_says_why(broker: Broker, tmp_path: Path) -> None:
+    own = {"type": "x", "correlation_id": "17", "priority": 3, "expiration": "600000", "user_id": "guest"}
+    with failing_hub(broker, tmp_path, "why", "retry = 2\nretry_delay = 0.01\n"):
+        publish_numbered(broker, 1, "org.why.x", **own, headers={**HEADERS, "CC": ["nowhere"], "table": {"a": [1]}})
+        wait_until_parked(broker, "why.Deadly")
+
+    (letter,) = taken(broker, "why.Deadly.parked")
+    properties = letter.properties
+    assert (letter.topic, letter.body, properties.message_id) == ("org.why.x", BODY, "m-0000")
+    assert (properties.type, properties.correlation_id, properties.priority) == ("x", "17", 3)
+    assert properties.delivery_mode == 2
+    assert properties.expiration is None, "it would not be there for long"
+    headers = dict(properties.headers)
+    assert headers.pop("x-glasshub-failed-at")[:2] == "20"
+    assert headers.pop("x-glasshub-traceback").endswith("RuntimeError: no such badge\n")
+    headers.pop("x-delivery-count", None)
+    assert headers == {
+        **HEADERS,
+        "table": {"a": [1]},
+        "x-glasshub-hub": "why",
+        "x-glasshub-consumer": "Deadly",
+        "x-glasshub-error": "RuntimeError: no such badge",
+        "x-glasshub-attempts": 3,
+    }
+
+
+def test_what_cannot_be_parked_is_kept_in_its_own_queue(broker: Broker, tmp_path: Path) -> None:
+    with failing_hub(broker, tmp_path, "lost") as hub:
+        delete_queues(broker, "lost.Deadly.parked")
+        publish_numbered(broker, 2, "org.lost.x")
+        wait_until(lambda: "cannot park a message in lost.Deadly.parked" in hub.said(), "the hub to say so")
+        wait_until(lambda: handled(tmp_path) == ["m-0001"], "the other message")
+        hub.stop()
+
+    assert [letter.properties.message_id for letter in taken(broker, "lost.Deadly")] == ["m-0000"]
+
+
+def test_what_is_parked_is_listed_shown_and_forgotten_while_the_hub_runs(broker: Broker, tmp_path: Path) -> None:
+    with failing_hub(broker, tmp_path, "look"):
+        publish_numbered(broker, 1, "org.look.x")
+        wait_until_parked(broker, "look.Deadly")
+
+        head, row = command(tmp_path, "look", "list").splitlines()
+        shown = command(tmp_path, "look", "show", "m-0000")
+        complaint = command(tmp_path, "look", "discard", "m-0001", code=1)
+        again = command(tmp_path, "look", "list", "--queue", "look.Deadly").splitlines()[1]
+        forgotten = command(tmp_path, "look", "discard", "m-0000", "--consumer", "Deadly")
+
+    assert head.split() == ["ID", "QUEUE", "PARKED", "ATTEMPTS", "TOPIC", "ERROR"]
+    assert row.split()[:2] == ["m-0000", "look.Deadly"]
+    assert row.split()[4:] == ["1", "org.look.x", "RuntimeError:", "no", "such", "badge"]
+    assert again == row, "a look changes nothing"
+    assert shown.startswith("message m-0000, 11 bytes\ntopic: org.look.x\n")
+    assert "parked by Deadly of hub look after 1 attempts, " in shown
+    assert "    RuntimeError: no such badge" in shown
+    assert complaint == "glasshub: no message m-0001 is parked: see `glasshub parked list`\n"
+    assert forgotten == "look.Deadly: message m-0000 is forgotten\n"
+    assert depth(broker, "look.Deadly.parked").ready == 0
+
+
+def test_what_is_parked_is_given_back_as_it_was(broker: Broker, tmp_path: Path) -> None:
+    """To the consumer alone, with its topic, and without what we have said of it."""
+    with failing_hub(broker, tmp_path, "back"):
+        publish_numbered(broker, 2, "org.back.x")
+        wait_until_parked(broker, "back.Deadly")
+
+        said = command(tmp_path, "back", "retry", "--all")
+        wait_until_parked(broker, "back.Deadly")  # it has failed again
+    command(tmp_path, "back", "retry", "m-0000")
+
+    (letter,) = taken(broker, "back.Deadly")
+    assert said == "back.Deadly: message m-0000 waits again\n"
+    assert (letter.topic, letter.properties.message_id, letter.body) == ("org.back.x", "m-0000", BODY)
+    assert letter.properties.headers == {**HEADERS, "x-delivery-count": 0}
+    assert handled(tmp_path) == ["m-0001"]
+    assert depth(broker, "back.Deadly.parked").ready == 0
+
+
+def test_a_broker_that_is_not_there_or_refuses_is_one_line(broker: Broker, tmp_path: Path) -> None:
+    (tmp_path / "away.toml").write_text("", encoding="ascii")
+    settings_file(tmp_path, broker, url="amqp://guest:guest@127.0.0.1:1/", name="away.fm.toml")
+    away = command(tmp_path, "away", "list", "--queue", "q", code=1)
+    settings_file(tmp_path, broker, name="away.fm.toml")
+    unknown = command(tmp_path, "away", "list", "--queue", "no-such-queue", code=1)
+    settings_file(tmp_path, broker, url=broker.url.replace("guest:guest", "guest:guess"), name="away.fm.toml")
+    refused = command(tmp_path, "away", "list", "--queue", "q", code=1)
+
+    assert (
+        away
+        == "glasshub: cannot connect to 127.0.0.1:1: [Errno 111] Connection refused: see amqp_url in away.fm.toml\n"
+    )
+    assert "no queue 'no-such-queue.parked'" in unknown
+    assert "ACCESS_REFUSED" in refused

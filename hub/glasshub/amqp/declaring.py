@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from .topology import QUORUM_ARGUMENTS, Queue
+from .topology import PARKED_ARGUMENTS, Queue
 
 Step = tuple[str, Callable[[Callable[[Any], None]], object]]
 
@@ -31,7 +31,7 @@ def declaring(channel: Any, queue: Queue, *, passive: bool) -> list[Step]:
     for name, section in queue.exchanges.items():
         steps.append((f"declare exchange {name}", partial(_declare_exchange, channel, name, section, passive)))
     if queue.parked:
-        parked = Queue(queue.parked, None, arguments=QUORUM_ARGUMENTS)
+        parked = Queue(queue.parked, None, arguments=PARKED_ARGUMENTS)
         steps.append((f"declare queue {parked.name}", partial(_declare_queue, channel, parked, passive)))
     steps.append((f"declare queue {queue.name}", partial(_declare_queue, channel, queue, passive)))
     return steps

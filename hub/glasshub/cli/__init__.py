@@ -30,6 +30,7 @@ _COMMANDS = (
     "graph",
     "dashboard",
     "spool",
+    "parked",
     "record",
     "spike",
     "forecast",

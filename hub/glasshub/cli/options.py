@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..amqp.settings import AmqpSettings
 from ..compat.fedmsg_config import FedmsgConfigFiles, Place, find_config
@@ -55,23 +56,33 @@ class Effective:
     broker: AmqpSettings | None
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Give a parser the options."""
+def add_file(parser: argparse.ArgumentParser) -> None:
+    """Give a parser the options that say which hub it is about."""
     parser.add_argument("--config", metavar="FILE", help=f"configuration (default: {DEFAULT_FILE}, if it is there)")
     parser.add_argument(
         "--allow-unsafe-config", action="store_true", help="read configuration that anybody could have written"
     )
     parser.add_argument("--name", metavar="NAME", help="name of the hub")
-    parser.add_argument(
-        "--zmq", metavar="ENDPOINT", action="append", default=[], help="publisher to subscribe to; may be repeated"
-    )
+
+
+def add_broker(parser: argparse.ArgumentParser, verb: str) -> None:
+    """Give a parser the option that names a broker; what is done about it."""
     parser.add_argument(
         "--fedora-messaging",
         metavar="FILE",
         nargs="?",
         const="",
-        help="subscribe to the broker that fedora-messaging's configuration names (default: where it looks for it)",
+        help=f"{verb} the broker that fedora-messaging's configuration names (default: where it looks for it)",
     )
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Give a parser the options."""
+    add_file(parser)
+    parser.add_argument(
+        "--zmq", metavar="ENDPOINT", action="append", default=[], help="publisher to subscribe to; may be repeated"
+    )
+    add_broker(parser, "subscribe to")
     parser.add_argument("--shape", metavar="SHAPE", help=f"shape of dispatch: {', '.join(SHAPES)}")
     parser.add_argument("--stats-dir", metavar="DIR", help="where the segment and its socket stand")
     _add_choice_of_consumers(parser.add_argument_group("what runs"))
@@ -108,6 +119,17 @@ def _add_fedmsgs(group: argparse._ArgumentGroup) -> None:
     for option, key, kind, text in _FEDMSGS:
         group.add_argument(option, dest=key, metavar=key.rpartition("_")[2].upper(), type=kind, help=text)
     group.add_argument("--websocket-server-port", metavar="PORT", help="refused: this hub has no server for websockets")
+
+
+def config_of_run(**options: Any) -> Effective:
+    """What a hub would make of these options, and of the files, if it ran.
+
+    Raises:
+        ConfigError: Something in it is wrong.
+    """
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+    return effective_config(argparse.Namespace(**{**vars(parser.parse_args([])), **options}))
 
 
 def named_consumers(options: argparse.Namespace) -> list[str]:
