@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -16,6 +17,9 @@ from pathlib import Path
 
 #: Where distributions have the programs themselves: what is in PATH changes the user, and asks systemd.
 _PROGRAMS = Path("/usr/lib/rabbitmq/bin")
+
+#: Ports from here on belong to nobody who is well known.
+_LEAST_PORT = 20_000
 
 #: Seconds that a broker may take to start or stop; it takes some five.
 _DEADLINE = 90.0
@@ -174,7 +178,14 @@ _ADVANCED = "[{rabbit, [{quorum_tick_interval, 200}]}].\n"
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that is free, and that the system gives nobody who connects.
+
+    While the broker is stopped its clients try again and again to connect. One that was given the broker's own port to
+    do so from would be connected with itself, and the broker could not have the port back.
+    """
+    given = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
+    while True:
+        port = random.randrange(_LEAST_PORT, given)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
