@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     lines = sys.stderr if options.json else sys.stdout
     verdicts = []
     for case in wanted:
-        verdicts.append(run(case, Options(kills=options.kills, seed=options.seed)))
+        verdicts.append(run(case, Options(options.kills, options.seed, options.hub_kills, options.broker_ends)))
         print(verdicts[-1], file=lines, flush=True)
     outcomes = Counter(verdict.outcome for verdict in verdicts)
     print(", ".join(f"{outcomes[outcome]} {outcome}" for outcome in (KEPT, BROKEN, IMPOSSIBLE)), file=lines)
@@ -47,6 +47,7 @@ def _as_dict(verdict: Verdict) -> dict[str, object]:
         "outcome": verdict.outcome,
         "reasons": list(verdict.reasons),
         "seconds": verdict.seconds,
+        "notes": list(verdict.notes),
         "accounts": [asdict(account) for account in verdict.accounts],
     }
 
@@ -58,6 +59,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--short", action="store_true", help="only the short version, which `make test` runs as well")
     parser.add_argument("--json", action="store_true", help="print JSON, and the lines on standard error")
     parser.add_argument("--kills", type=int, default=Options.kills, help="how often `kills` kills")
+    parser.add_argument(
+        "--hub-kills", type=int, default=Options.hub_kills, help="how often `two-hubs` kills one of its hubs"
+    )
+    parser.add_argument(
+        "--broker-ends", type=int, default=Options.broker_ends, help="how often it stops or kills the broker"
+    )
     parser.add_argument("--seed", type=int, default=Options.seed, help="of all chance")
     options = parser.parse_args(arguments)
     options.cases = cases(options.names, short=options.short)

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import glasshub_stats
 from benchmarks.processes import resident_bytes
@@ -24,6 +25,7 @@ from glasshub_stats import StatsError
 from tests.disks import SmallDisk, cram
 from tests.integration.hubs import wait_until
 
+from .cluster import Cluster
 from .injuries import Crowd, answers, cut, flip_bits, halted, without_descriptors
 from .messages import MALFORMED
 from .rig import PATIENCE, BrokenPromiseError, Rig, expect
@@ -37,13 +39,17 @@ MOST_DEATHS = 3
 
 @dataclass(frozen=True)
 class Options:
-    """What one may want otherwise: how many times a process is killed in `kills`, and the seed of all chance."""
+    """What one may want otherwise: how many times a process is killed in `kills`, the seed of all chance, and how many
+    times one of two hubs is killed, and their broker stopped or killed, in `two-hubs`."""
 
     kills: int = 200
     seed: int = 2014
+    hub_kills: int = 20
+    broker_ends: int = 5
 
 
-Act = Callable[[Rig, Options], None]
+#: The first argument is the rig of the scenario.
+Act = Callable[[Any, Options], None]
 
 
 # What comes over the bus
@@ -390,6 +396,25 @@ def unusable_directory(options: str, *, spool: bool, says: str) -> Act:
         _live_as_if_nothing_had_happened(rig)
 
     return act
+
+
+# Several hubs on a broker
+
+
+def two_hubs(cluster: Cluster, options: Options) -> None:
+    """kill -9 of one of two hubs, or of a worker process, and ends of their broker, in any order, under load."""
+    chance = random.Random(options.seed)
+    deeds = [cluster.kill_hub] * options.hub_kills + [cluster.kill_worker] * (options.hub_kills // 4)
+    ends = [cluster.kill_broker if number % 2 else cluster.stop_broker for number in range(options.broker_ends)]
+    deeds += ends
+    chance.shuffle(deeds)
+    cluster.publisher.start()
+    for deed in deeds:
+        time.sleep(chance.uniform(0.0, 1.0))  # whatever they are at
+        deed(chance)
+    cluster.publisher.stop()
+    cluster.settle()
+    cluster.stop()
 
 
 # What they have in common

@@ -24,7 +24,7 @@ number. Durable means that what is left in one life is no excuse in the next.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -172,6 +172,70 @@ def audit(books: Books) -> tuple[list[Account], list[str]]:
         accounts.append(consumer.account)
         complaints += [f"{name}: {text}" for text in consumer.complaints()]
     return accounts, complaints
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What is known of a consumer that runs in several hubs, on one queue of a broker, when everything is over.
+
+    Attributes:
+        name: Its name.
+        diary: What it wrote down, in whichever hub.
+        parked: Numbers of the messages that it, or the broker, has parked; each time.
+        left: How many messages are still in its queue.
+        may_repeat: How many may have come again.
+    """
+
+    name: str
+    diary: Diary
+    parked: Sequence[int] = ()
+    left: int = 0
+    may_repeat: int = 0
+
+
+def audit_shared(
+    confirmed: Set[int], doubtful: Set[int], consumers: Sequence[Shared]
+) -> tuple[list[Account], list[str]]:
+    """The account of each consumer of a broker's queues, and what is wrong.
+
+    Here the publisher knows what was accepted: what the broker has confirmed to it. In doubt is what was on its way
+    when the broker ended: it may have been handled, and need not.
+    """
+    accounts, complaints = [], [] if confirmed else ["no message was accepted: nothing was tried"]
+    for consumer in consumers:
+        diary, parked = consumer.diary, set(consumer.parked)
+        handled, raised = set(diary.handled), set(diary.raised)
+        known = handled | raised | parked
+        lost = confirmed - handled - parked
+        account = Account(
+            consumer.name,
+            accepted=len(confirmed | (known & doubtful)),
+            handled=len(handled),
+            raised=len(raised - handled - parked),
+            parked=len(parked - handled),
+            given_up=0,
+            dropped=0,
+            left=consumer.left,
+            vanished=len(lost),
+            repeated=len(diary.handled) + len(diary.raised) - len(handled | raised),
+        )
+        accounts.append(account)
+        complaints += [f"{consumer.name}: {text}" for text in _about_shared(consumer, account, lost)]
+        stray = known - confirmed - doubtful
+        if stray:
+            complaints.append(f"{consumer.name}: was given what nobody published: {_some(sorted(stray))}")
+    return accounts, complaints
+
+
+def _about_shared(consumer: Shared, account: Account, lost: Set[int]) -> Iterator[str]:
+    if lost:
+        yield f"{len(lost)} messages are LOST: {_some(sorted(lost))}"
+    if consumer.left:
+        yield f"{consumer.left} messages are still in the queue, or are there again"
+    if account.repeated > consumer.may_repeat:
+        yield f"{account.repeated} messages came again, at most {consumer.may_repeat} may"
+    if consumer.diary.garbled:
+        yield f"was given bodies that nobody published: {_some(consumer.diary.garbled)}"
 
 
 def windows_of(events: Iterable[Event], end: int) -> list[Window]:

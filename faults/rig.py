@@ -9,7 +9,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -82,7 +82,10 @@ class Rig:
         spool: Where the hub's spool is, if it has one.
         deaths: How many processes died on purpose in this life of the hub.
         until_the_end: Contexts that are left after the audit.
+        notes: What else there is to say of it.
     """
+
+    notes: Sequence[str] = ()
 
     def __init__(self, directory: Path, setting: Setting, shape: str, *, has_spool: bool) -> None:
         """Start the bus.
@@ -114,7 +117,7 @@ class Rig:
             self._hub.close()
         for child in self._children:
             with contextlib.suppress(ProcessLookupError):
-                if _is_ours(child, self.directory):
+                if works_in(child, self.directory):
                     os.kill(child, signal.SIGKILL)
         self.bus.kill()
         self.until_the_end.close()
@@ -211,7 +214,7 @@ class Rig:
         self.hub.process.kill()
         self.hub.process.wait()
         self._children |= orphans
-        self._wait_for_end_of(orphans)
+        wait_for_end_of(orphans, self.directory)
         self.deaths += 1
         self.note_life(is_whole=False, was_killed=True)
 
@@ -229,7 +232,7 @@ class Rig:
             raise BrokenPromiseError(f"the hub does not end: {self.last_words()}") from None
         if code not in codes:
             raise BrokenPromiseError(f"the hub ended with {code}: {self.last_words()}")
-        self._wait_for_end_of(orphans)
+        wait_for_end_of(orphans, self.directory)
 
     def note_life(self, *, is_whole: bool, was_killed: bool) -> None:
         """Note what is known of the hub's life that is over."""
@@ -318,22 +321,9 @@ class Rig:
     def _subscriptions(self) -> int:
         return sum(event.what == SUBSCRIBED for event in self.bus.events())
 
-    def _wait_for_end_of(self, processes: set[int]) -> None:
-        """Those that outlive their hub would handle messages that the next one hands out again."""
-        try:
-            wait_until(lambda: not any(_is_ours(child, self.directory) for child in processes), "them", deadline=10.0)
-        except AssertionError:
-            raise BrokenPromiseError(f"processes of the hub go on without it: {sorted(processes)}") from None
-
     def _toml(self, endpoint: str) -> str:
-        hub = {"shape": self.shape, "entry_points": False, **self.setting.hub}
-        tables: dict[str, Mapping[str, Any]] = {"hub": hub, "zmq": {"endpoints": [endpoint]}}
-        if self.has_spool:
-            tables["spool"] = {"directory": str(self.spool.parent), **self.setting.spool}
-        for name, (cls, keys) in self.setting.consumers.items():
-            settings = {"diary": str(self.diary(name)), **keys.get("settings", {})}
-            tables[f"consumers.{name}"] = {"class": f"faults.consumers:{cls}", **keys, "settings": settings}
-        return "\n".join(_table(name, keys) for name, keys in tables.items())
+        spool = self.spool.parent if self.has_spool else None
+        return toml_of(self.setting, self.shape, {"zmq": {"endpoints": [endpoint]}}, spool, self.diary)
 
 
 def expect(holds: object, otherwise: str) -> None:
@@ -346,6 +336,32 @@ def expect(holds: object, otherwise: str) -> None:
         raise BrokenPromiseError(otherwise)
 
 
+def toml_of(
+    setting: Setting,
+    shape: str,
+    bus: Mapping[str, Mapping[str, Any]],
+    spool: Path | None,
+    diary: Callable[[str], Path],
+) -> str:
+    """The configuration of a hub.
+
+    Args:
+        setting: What kind of hub.
+        shape: Shape of dispatch.
+        bus: Tables about the bus.
+        spool: Where its spool is; None for none.
+        diary: Where a consumer writes.
+    """
+    hub = {"shape": shape, "entry_points": False, **setting.hub}
+    tables: dict[str, Mapping[str, Any]] = {**bus, "hub": {**bus.get("hub", {}), **hub}}
+    if spool is not None:
+        tables["spool"] = {"directory": str(spool), **setting.spool}
+    for name, (cls, keys) in setting.consumers.items():
+        settings = {"diary": str(diary(name)), **keys.get("settings", {})}
+        tables[f"consumers.{name}"] = {"class": f"faults.consumers:{cls}", **keys, "settings": settings}
+    return "\n".join(_table(name, keys) for name, keys in tables.items())
+
+
 def children_of(pid: int) -> set[int]:
     """Child processes of a process."""
     found: set[int] = set()
@@ -356,7 +372,19 @@ def children_of(pid: int) -> set[int]:
     return found
 
 
-def _is_ours(pid: int, directory: Path) -> bool:
+def wait_for_end_of(processes: set[int], directory: Path) -> None:
+    """Those that outlive their hub would handle messages that the next one hands out again.
+
+    Raises:
+        BrokenPromiseError: They do.
+    """
+    try:
+        wait_until(lambda: not any(works_in(child, directory) for child in processes), "them", deadline=10.0)
+    except AssertionError:
+        raise BrokenPromiseError(f"processes of the hub go on without it: {sorted(processes)}") from None
+
+
+def works_in(pid: int, directory: Path) -> bool:
     """Whether a process lives and works in that directory: a number may be another process's by now."""
     try:
         if Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] == "Z":

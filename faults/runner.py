@@ -15,7 +15,7 @@ from tests.disks import CannotMountError
 
 from .acts import Options
 from .audit import Account
-from .rig import BrokenPromiseError, ImpossibleError, NotInThisHubError, Rig
+from .rig import BrokenPromiseError, ImpossibleError, NotInThisHubError
 from .scenarios import Case
 
 KEPT, BROKEN, IMPOSSIBLE = "kept", "BROKEN", "not possible here"
@@ -30,6 +30,7 @@ class Verdict:
         outcome: KEPT, BROKEN or IMPOSSIBLE.
         reasons: Why it is broken, or not possible.
         accounts: The books, one for each consumer.
+        notes: What else there is to say.
         seconds: How long it took.
         is_of_hub: Whether it is this hub that cannot do it, and not this machine.
     """
@@ -38,25 +39,29 @@ class Verdict:
     outcome: str
     reasons: Sequence[str] = ()
     accounts: Sequence[Account] = field(default_factory=list)
+    notes: Sequence[str] = ()
     seconds: float = 0.0
     is_of_hub: bool = False
 
     def __str__(self) -> str:
         title = f"{self.outcome:<8} {self.case.name:<34} {self.seconds:6.1f} s"
-        return "\n         ".join([title, *self.reasons, *map(str, self.accounts)])
+        return "\n         ".join([title, *self.reasons, *self.notes, *map(str, self.accounts)])
 
 
 def run(case: Case, options: Options) -> Verdict:
     """Run one."""
     began = time.monotonic()
+    notes: Sequence[str] = ()
     with tempfile.TemporaryDirectory(prefix="glasshub-faults-") as directory:
         try:
-            with Rig(Path(directory), case.scenario.setting, case.shape, has_spool=case.has_spool) as rig:
+            setting, kind = case.scenario.setting, case.scenario.rig
+            with kind(Path(directory), setting, case.shape, has_spool=case.has_spool) as rig:
                 case.scenario.act(rig, options)
                 accounts, complaints = rig.audit()
+                notes = rig.notes
         except (ImpossibleError, CannotMountError) as error:
             return Verdict(case, IMPOSSIBLE, [str(error)], is_of_hub=isinstance(error, NotInThisHubError))
         except (BrokenPromiseError, AssertionError, BenchError, HubError) as error:
             accounts, complaints = [], [str(error)]
     outcome = BROKEN if complaints else KEPT
-    return Verdict(case, outcome, complaints, accounts, time.monotonic() - began)
+    return Verdict(case, outcome, complaints, accounts, notes, time.monotonic() - began)

@@ -12,9 +12,10 @@ from glasshub.dispatch import PROCESSES
 from . import acts
 from .acts import MOST_DEATHS, Act
 from .audit import Terms
+from .cluster import Cluster
 from .injuries import cut, flip_bits
 from .messages import UNREADABLE
-from .rig import Setting
+from .rig import Rig, Setting
 
 INLINE, SHARED, THREADS = "inline", "shared", "threads"
 _ALL = (INLINE, SHARED, THREADS, PROCESSES)
@@ -41,6 +42,7 @@ class Scenario:
         shapes: The shapes of dispatch of which it is promised.
         spools: Whether it is promised with a spool, without one, or both.
         short: The shapes in which it belongs to the short version, without a spool unless there has to be one.
+        rig: What it is tried with.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Scenario:
     shapes: Sequence[str] = _ALL
     spools: Sequence[bool] = (False, True)
     short: Sequence[str] = ()
+    rig: type[Rig | Cluster] = Rig
 
 
 @dataclass(frozen=True)
@@ -358,6 +361,21 @@ SCENARIOS: Sequence[Scenario] = (
         )
         for how, injure in (("cut", cut), ("flipped", flip_bits))
         for wal in (False, True)
+    ),
+    Scenario(
+        "two-hubs",
+        "Two hubs that share the queues of a broker lose nothing, whichever of the three is killed, and what comes "
+        "again is within the prefetch for each death.",
+        acts.two_hubs,
+        Setting(
+            {
+                "Quick": _consumer("Quick"),
+                "Slow": _consumer("Slow", every=10, seconds=0.005),
+                "Raising": _consumer("Raising", {"park": True}, every=50),
+            }
+        ),
+        shapes=_APART,
+        rig=Cluster,
     ),
 )
 
