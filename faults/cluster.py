@@ -29,7 +29,17 @@ from tools.rabbitmq import Broker, why_not
 
 from .audit import Account, Shared, audit_shared, read_diary
 from .messages import TOPIC, body, number_of
-from .rig import PATIENCE, BrokenPromiseError, ImpossibleError, Setting, children_of, expect, toml_of, wait_for_end_of
+from .rig import (
+    PATIENCE,
+    BrokenPromiseError,
+    ImpossibleError,
+    Setting,
+    children_of,
+    expect,
+    parked_in,
+    toml_of,
+    wait_for_end_of,
+)
 
 #: Messages of each queue that a hub may have and has not acknowledged.
 PREFETCH = 100
@@ -210,7 +220,7 @@ class Cluster:
             self._charge(hub, PREFETCH)
         end()
         self._broker.start()
-        self._await_hubs()
+        self._await_hubs(_PAUSE)
         self._deeds[what] += 1
 
     def _charge(self, hub: HubProcess, messages: int) -> None:
@@ -222,7 +232,7 @@ class Cluster:
                 self._was_unacknowledged += getattr(consumer, "broker_unacknowledged", 0)
 
     def _launched(self, number: int) -> HubProcess:
-        directory = self._directory / f"machine{number}"
+        directory = self._machine(number)
         directory.mkdir(exist_ok=True)
         spool = directory / "spool" if self._has_spool else None
         section: Mapping[str, Any] = {"prefetch": PREFETCH, "acknowledge": "spooled" if spool else "processed"}
@@ -231,8 +241,11 @@ class Cluster:
         broker = settings_file(directory, self._broker)
         return HubProcess(directory, None, ["--fedora-messaging", str(broker)], toml=toml, name=_NAME)
 
-    def _await_hubs(self) -> None:
+    def _await_hubs(self, pause: float = 0.1) -> None:
         """Wait until both hubs subscribe to all queues.
+
+        Args:
+            pause: Seconds between two looks.
 
         Raises:
             BrokenPromiseError: They do not, or have ended.
@@ -247,7 +260,7 @@ class Cluster:
             if time.monotonic() > end:
                 said = " | ".join(hub.said()[-500:].replace("\n", " ") for hub in self._hubs)
                 raise BrokenPromiseError(f"no two hubs subscribe to the queue of {', '.join(missing)}: {said}")
-            time.sleep(_PAUSE)
+            time.sleep(pause)
 
     def _subscribers(self, consumer: str) -> int:
         try:
@@ -261,12 +274,16 @@ class Cluster:
         consumers = hub.snapshot().consumers
         return is_empty and not any(one.backlog or one.in_flight or one.delayed for one in consumers)
 
+    def _machine(self, number: int) -> Path:
+        return self._directory / f"machine{number}"
+
     def _diary(self, consumer: str) -> Path:
         return self._directory / f"{consumer}.diary"
 
     def _parked(self, consumer: str) -> list[int]:
-        """Numbers of the messages that are parked on the broker."""
-        numbers: list[int] = []
+        """Numbers of the messages that are parked, on the broker and in the spools."""
+        spools = [self._machine(number) / "spool" / _NAME for number in range(len(self._hubs)) if self._has_spool]
+        numbers = [number for spool in spools for number in parked_in(spool).get(consumer, ())]
         with channel_of(self._broker) as channel:
             while True:
                 method, _, found = channel.basic_get(f"{_queue(consumer)}.parked", auto_ack=True)

@@ -38,6 +38,7 @@ def number_of(body: bytes) -> int:
         ValueError, KeyError: It is none of ours, or not as it was published.
     """
     decoded = json.loads(body)
+    decoded = decoded.get("msg", decoded)  # what a broker has brought is in an envelope
     number = int(decoded["number"])
     if checksum_of(decoded) != checksum(number):
         raise ValueError(f"this is not message {number}")

@@ -294,17 +294,7 @@ class Rig:
         diaries = {name: read_diary(self.diary(name)) for name in self.setting.consumers}
         repeats = _BATCH if self.has_spool or self.shape == PROCESSES else 0
         terms = replace(self.setting.terms, is_durable=self.has_spool, repeats=repeats)
-        return audit(Books(self._lives, diaries, terms, self._parked()))
-
-    def _parked(self) -> dict[str, frozenset[int]]:
-        if not self.has_spool:
-            return {}
-        found: dict[str, set[int]] = {}
-        with View(self.spool) as view:
-            for parked in view.parked():
-                with contextlib.suppress(ValueError, KeyError):  # it may be damaged, and parked for that
-                    found.setdefault(parked.consumer, set()).add(number_of(parked.body))
-        return {name: frozenset(numbers) for name, numbers in found.items()}
+        return audit(Books(self._lives, diaries, terms, parked_in(self.spool) if self.has_spool else {}))
 
     def _stored(self) -> Iterator[int]:
         """Numbers of the messages that are in the spool, as the next life of the hub will find it."""
@@ -360,6 +350,16 @@ def toml_of(
         settings = {"diary": str(diary(name)), **keys.get("settings", {})}
         tables[f"consumers.{name}"] = {"class": f"faults.consumers:{cls}", **keys, "settings": settings}
     return "\n".join(_table(name, keys) for name, keys in tables.items())
+
+
+def parked_in(spool: Path) -> dict[str, frozenset[int]]:
+    """Numbers of the messages that each consumer has parked in a spool."""
+    found: dict[str, set[int]] = {}
+    with View(spool) as view:
+        for parked in view.parked():
+            with contextlib.suppress(ValueError, KeyError):  # it may be damaged, and parked for that
+                found.setdefault(parked.consumer, set()).add(number_of(parked.body))
+    return {name: frozenset(numbers) for name, numbers in found.items()}
 
 
 def children_of(pid: int) -> set[int]:

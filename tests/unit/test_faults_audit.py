@@ -6,12 +6,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faults.audit import Books, Counted, Diary, Life, Terms, Window, audit, read_diary, windows_of
+from faults.audit import (
+    Books,
+    Counted,
+    Diary,
+    Life,
+    Shared,
+    Terms,
+    Window,
+    audit,
+    audit_shared,
+    read_diary,
+    windows_of,
+)
 from faults.bus import BOUND, SUBSCRIBED, UNSUBSCRIBED, Event
 from faults.messages import body, checksum, number_of
 
@@ -226,6 +239,43 @@ def test_damage_excuses_what_it_may_have_taken_and_no_more() -> None:
 
 def test_books_without_a_message_prove_nothing() -> None:
     assert "nothing was tried" in complaints([], life(0))
+
+
+def shared_complaints(confirmed: Sequence[int] = HUNDRED, doubtful: Sequence[int] = (), **known: Any) -> str:
+    """What is wrong with the books of a consumer in two hubs that has handled a hundred messages, or what is given."""
+    consumer = Shared("A", **{"diary": Diary(HUNDRED), **known})
+    return "; ".join(audit_shared({*confirmed}, {*doubtful}, [consumer])[1])
+
+
+def test_shared_books_in_which_every_confirmed_message_was_handled_or_parked_balance() -> None:
+    assert shared_complaints() == ""
+    assert shared_complaints(diary=Diary(HUNDRED[1:], [0]), parked=[0]) == ""
+
+
+@given(st.integers(0, 99))
+def test_a_confirmed_message_that_no_hub_handled_is_found(number: int) -> None:
+    handled = [one for one in HUNDRED if one != number]
+
+    assert f"1 messages are LOST: {number}" in shared_complaints(diary=Diary(handled))
+    assert "1 messages are LOST" in shared_complaints(diary=Diary(handled, [number])), "raising is no excuse"
+
+
+def test_what_is_in_doubt_may_be_handled_and_need_not() -> None:
+    assert shared_complaints(doubtful=[100]) == ""
+    assert shared_complaints(doubtful=[100], diary=Diary([*HUNDRED, 100])) == ""
+
+
+def test_what_comes_again_in_two_hubs_is_counted_and_bounded() -> None:
+    again = Diary([*HUNDRED, 7, 8])
+
+    assert shared_complaints(diary=again, may_repeat=2) == ""
+    assert "2 messages came again, at most 1 may" in shared_complaints(diary=again, may_repeat=1)
+
+
+def test_what_two_hubs_leave_in_their_queue_or_make_up_is_found() -> None:
+    assert "3 messages are still in the queue" in shared_complaints(left=3)
+    assert "was given what nobody published: 100" in shared_complaints(diary=Diary([*HUNDRED, 100]))
+    assert "nothing was tried" in shared_complaints([], diary=Diary())
 
 
 def test_windows_are_what_lies_between_subscription_and_its_end() -> None:
