@@ -17,7 +17,7 @@ from tools.rabbitmq import Broker
 
 from ..needs import module
 from .brokers import EXCHANGE, HEADERS, channel_of, delete_queues, depth, hub_on_broker, settings_file
-from .hubs import ROOT, HubProcess, wait_until
+from .hubs import DEADLINE, ROOT, HubProcess, wait_until
 
 #: JSON, and not as anybody would write it.
 BODY = b'{"id": 1 } '
@@ -216,3 +216,29 @@ def test_a_broker_that_is_not_there_or_refuses_is_one_line(broker: Broker, tmp_p
     )
     assert "no queue 'no-such-queue.parked'" in unknown
     assert "ACCESS_REFUSED" in refused
+
+
+@pytest.mark.slow
+def test_a_message_that_kills_hub_after_hub_is_parked_by_the_broker_and_its_neighbours_are_not(
+    broker: Broker, tmp_path: Path
+) -> None:
+    """In one process, where it is the hub that dies. The first message kills, and others come along with it."""
+    toml = "[fedora-messaging]\ndelivery_limit = 4\n[hub]\nshape = 'threads'\n"
+    toml += section("again", "", on="m-0000", deed="exit", file=str(tmp_path / "journal"))
+    with hub_on_broker(broker, tmp_path, toml=toml, name="again", queues=["again.Deadly"]) as hub:
+        hub.stop()
+    publish_numbered(broker, 4, "org.again.x")
+    for _ in range(5):
+        with hub_on_broker(broker, tmp_path, toml=toml, name="again") as hub:
+            hub.process.wait(DEADLINE)
+    wait_until_parked(broker, "again.Deadly")
+    with failing_hub(broker, tmp_path, "again", "[fedora-messaging]\ndelivery_limit = 4\n"):
+        wait_until(lambda: len(set(handled(tmp_path))) == 3, "the others")
+        row = command(tmp_path, "again", "list").splitlines()[1]
+        command(tmp_path, "again", "retry", "m-0000")
+        wait_until(lambda: "RuntimeError" in command(tmp_path, "again", "list"), "the consumer to have failed on it")
+
+    assert row.split()[:2] == ["m-0000", "again.Deadly"]
+    assert row.endswith("-         org.again.x  parked by the broker: delivery_limit")
+    assert [letter.properties.message_id for letter in taken(broker, "again.Deadly.parked")] == ["m-0000"]
+    assert depth(broker, "again.Deadly").ready == 0

@@ -1,5 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Subscriptions: a queue each, and a channel: what goes wrong with one leaves the others alone."""
+"""Subscriptions: a queue each, and a channel: what goes wrong with one leaves the others alone.
+
+A message that kills hub after hub comes back each time, and with it whatever else the hub had of that queue; the broker
+counts that for each of them, and parks those that have come back too often (x-delivery-limit). So that this costs no
+message but the one that kills, those that have come back half as often as they may are taken one at a time, and each
+hub begins with one.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +37,9 @@ _ACK_PART, _MOST_ACKS = 4, 64
 
 #: Seconds that the broker may take to answer before that is a fault: a queue without a leader does not.
 _PATIENCE = 15.0
+
+#: The part of the times that a message may come back in which it may come along with others.
+_TRUSTED_PART = 2
 
 #: What is left of what came before, as a part of what may be here, when the broker is asked for another number.
 _REST = 8
@@ -83,6 +92,9 @@ class Subscription:
         self._receiver = receiver
         self._passive = passive
         self._workers = workers
+        limit = queue.arguments.get("x-delivery-limit", 0)
+        self._suspicious = max(limit // _TRUSTED_PART, 1) if limit and workers else 0  # deliveries; 0 for none
+        self._is_careful = False  # one message at a time
         self._prefetch = Prefetch(2 * workers if workers else most, most)
         self._connection: Any = None
         self._channel: Any = None
@@ -106,7 +118,7 @@ class Subscription:
     @property
     def prefetch(self) -> int:
         """How many of these there may be, besides those that are to be tried again."""
-        return self._prefetch.current
+        return 1 if self._is_careful else self._prefetch.current
 
     def open(self, connection: Any) -> None:
         """Subscribe, over a new connection."""
@@ -136,7 +148,7 @@ class Subscription:
             return
         is_full = bool(self._consumer_tag) and intake.used >= self._places  # so nothing is on its way
         finished, last, others = intake.close()
-        if is_full and self._workers and self._wants_change(intake, finished):
+        if is_full and self._workers and not self._is_careful and self._wants_change(intake, finished):
             self._pause()
         elif not is_full:
             self._prefetch.note(finished, is_full=False)
@@ -175,6 +187,7 @@ class Subscription:
         channel.add_on_cancel_callback(self._cancelled)
         self._channel = channel
         self._intake = Intake(self.queue, self._link, self.settle)
+        self._is_careful = self._suspicious > 0
         self._declare()
 
     def _declare(self) -> None:
@@ -182,7 +195,7 @@ class Subscription:
 
     def _declared(self, frame: Any) -> None:
         self.name = frame.method.queue  # the broker's word, where it gives the name
-        self._bind(self._bindings, lambda frame: self._subscribe(self._prefetch.current))
+        self._bind(self._bindings, lambda frame: self._subscribe(self.prefetch))
 
     def _subscribe(self, places: int) -> None:
         intake, channel = self._intake, self._channel
@@ -216,6 +229,17 @@ class Subscription:
         has_changed = self._prefetch.note(finished, is_full=True)
         return has_changed or 2 * intake.clogged > self._places
 
+    def _judge(self, headers: Any) -> None:
+        """Go by how often a message has come back whether the next ones may come along with others."""
+        is_careful = (headers or {}).get("x-delivery-count", 0) >= self._suspicious > 0
+        if is_careful == self._is_careful:
+            return
+        self._is_careful = is_careful
+        if is_careful:
+            logger.warning("queue %s: a message has come back so often that it is handled alone", self.name)
+        if self._consumer_tag:
+            self._pause()
+
     def _pause(self) -> None:
         tag, self._consumer_tag = self._consumer_tag, ""
         self._channel.basic_cancel(tag, callback=lambda frame: self._paused())
@@ -226,9 +250,9 @@ class Subscription:
 
     def _subscribe_anew(self, intake: Intake) -> None:
         """Subscribe, once few enough are here that the new subscriber makes it no more than there may be."""
-        wanted = self._prefetch.current
+        wanted = self.prefetch
         at_work = len(intake) - intake.delayed
-        if at_work <= max(wanted // _REST, self._workers):
+        if at_work <= (0 if self._is_careful else max(wanted // _REST, self._workers)):
             self._is_waiting = False
             self._subscribe(max(wanted - at_work, 1))
 
@@ -237,6 +261,8 @@ class Subscription:
         assert intake is not None
         intake.take(tag)
         self.redelivered += method.redelivered
+        if self._is_careful or method.redelivered:
+            self._judge(properties.headers)
         topic = method.routing_key
         try:
             document = fedmsg_body(
