@@ -70,10 +70,11 @@ def section(name: str, more: str, **settings: Any) -> str:
 
 @contextmanager
 def failing_hub(broker: Broker, directory: Path, name: str, more: str = "", **settings: Any) -> Iterator[HubProcess]:
-    """A hub whose consumer fails on message m-0000, and has it parked."""
+    """A hub whose consumer fails on message m-0000, and has it parked; its queue is there."""
     told = {"file": str(directory / "journal"), "on": "m-0000", "deed": "raise", **settings}
     toml = section(name, f"park = true\n{more}", **told)
-    with hub_on_broker(broker, directory, toml=toml, name=name, queues=[f"{name}.Deadly"]) as hub:
+    with hub_on_broker(broker, directory, toml=toml, name=name) as hub:
+        wait_until(lambda: "subscribed" in hub.said(), "the hub to subscribe")
         yield hub
 
 
@@ -158,6 +159,21 @@ def test_what_cannot_be_parked_is_kept_in_its_own_queue(broker: Broker, tmp_path
         hub.stop()
 
     assert [letter.properties.message_id for letter in taken(broker, "lost.Deadly")] == ["m-0000"]
+
+
+def test_what_waits_to_be_tried_again_is_given_back_by_a_hub_that_dies(broker: Broker, tmp_path: Path) -> None:
+    """Its attempts begin anew: of the two that there are, none is the last."""
+    more = "retry = 1\nretry_delay = 86400.0\nretry_delay_max = 86400.0\n"
+    for _ in range(3):
+        with failing_hub(broker, tmp_path, "anew", more) as hub:
+            if not handled(tmp_path):
+                publish_numbered(broker, 2, "org.anew.x")
+            hub.wait_until(lambda snapshot: snapshot.consumers[0].delayed, "the message to wait")
+            wait_until(lambda: "m-0001" in handled(tmp_path), "the other one")
+
+    wait_until(lambda: depth(broker, "anew.Deadly").ready >= 1, "the broker to have the message back")
+    assert "m-0000" in [letter.properties.message_id for letter in taken(broker, "anew.Deadly")]
+    assert depth(broker, "anew.Deadly.parked").ready == 0
 
 
 def test_what_is_parked_is_listed_shown_and_forgotten_while_the_hub_runs(broker: Broker, tmp_path: Path) -> None:
