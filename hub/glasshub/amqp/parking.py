@@ -18,7 +18,7 @@ from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, Protocol
 
 from ..failure import Failure
 from ..logs import Repeats, held_back
@@ -83,6 +83,21 @@ def reasons(failure: Failure, *, hub: str, consumer: str) -> dict[str, Any]:
     return {PREFIX + name: value for name, value in told.items()}
 
 
+class Submits(Protocol):
+    """A publisher that waits for nobody. Threads: any."""
+
+    def submit(self, message: Outgoing) -> Future[None]:
+        """See `AmqpPublisher.submit`."""
+
+    def close(self) -> None:
+        """See `AmqpPublisher.close`."""
+
+
+def publisher_for(settings: AmqpSettings) -> AmqpPublisher:
+    """A publisher that blocks nobody, however much is parked; it connects with the first message."""
+    return AmqpPublisher(settings, most=_MOST)
+
+
 @dataclass(frozen=True)
 class _Given:
     """A message that is given up, what it belongs to, and what to call when it is there."""
@@ -95,14 +110,14 @@ class _Given:
 class Parking:
     """Publishes what is given up, and says when it is there. Threads: any."""
 
-    def __init__(self, settings: AmqpSettings, *, delay: float = _AGAIN) -> None:
-        """Take what is to be worked with; a connection is made for the first message.
+    def __init__(self, publisher: Submits, *, delay: float = _AGAIN) -> None:
+        """Take what is to be worked with.
 
         Args:
-            settings: Where the broker is.
+            publisher: Publishes; nobody else closes it.
             delay: Seconds before what could not be parked is tried again.
         """
-        self._publisher = AmqpPublisher(settings, most=_MOST)
+        self._publisher = publisher
         self._delay = delay
         self._lock = threading.Lock()  # of all in this paragraph
         self._pending: dict[Future[None], _Given] = {}

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..amqp.intake import Delivery, Intake
 from ..amqp.link import Link
-from ..amqp.parking import Parking, addressed, reasons
+from ..amqp.parking import Parking, addressed, publisher_for, reasons
 from ..amqp.settings import AmqpSettings
 from ..amqp.subscription import Subscription
 from ..amqp.topology import Queue, queues_of
@@ -52,7 +52,7 @@ class FedoraMessagingSource:
         self._inbox: Inbox[Delivery] = Inbox()
         self._malformed: Inbox[int] = Inbox()  # sizes of those
         self._link = Link("amqp", settings, self)
-        self._parking = Parking(settings)
+        self._parking = Parking(publisher_for(settings))
         # These belong to the link's thread.
         self._arrived: list[Delivery] = []
         self._is_finished = False
