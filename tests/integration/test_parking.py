@@ -16,8 +16,9 @@ import pytest
 from tools.rabbitmq import Broker
 
 from ..needs import module
-from .brokers import EXCHANGE, HEADERS, channel_of, delete_queues, depth, hub_on_broker, settings_file
+from .brokers import EXCHANGE, HEADERS, channel_of, delete_queues, depth, hub_on_broker, publish_many, settings_file
 from .hubs import DEADLINE, ROOT, HubProcess, wait_until
+from .subscribers import subscriber
 
 #: JSON, and not as anybody would write it.
 BODY = b'{"id": 1 } '
@@ -258,3 +259,19 @@ def test_a_message_that_kills_hub_after_hub_is_parked_by_the_broker_and_its_neig
     assert row.endswith("-         org.again.x  parked by the broker: delivery_limit")
     assert [letter.properties.message_id for letter in taken(broker, "again.Deadly.parked")] == ["m-0000"]
     assert depth(broker, "again.Deadly").ready == 0
+
+
+def test_what_has_come_back_often_comes_one_at_a_time(broker: Broker) -> None:
+    """And what of it is to be tried again later keeps nobody waiting."""
+    with subscriber(broker, delivery_limit=2) as found:
+        publish_many(broker, 3, found.prefix)
+        found.receive(2)
+        broker.control("close_all_connections", "for a test")  # so both have come back once
+
+        (first,) = found.receive(1)
+        found.receive_no_more()
+        first.again(0)
+        (second,) = found.receive(1)
+        found.receive_no_more()
+        found.finish([second])
+        found.finish(found.receive(1))

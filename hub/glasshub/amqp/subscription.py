@@ -148,7 +148,7 @@ class Subscription:
             return
         is_full = bool(self._consumer_tag) and intake.used >= self._places  # so nothing is on its way
         finished, last, others = intake.close()
-        if is_full and self._workers and not self._is_careful and self._wants_change(intake, finished):
+        if is_full and self._workers and self._wants_change(intake, finished):
             self._pause()
         elif not is_full:
             self._prefetch.note(finished, is_full=False)
@@ -226,7 +226,7 @@ class Subscription:
 
     def _wants_change(self, intake: Intake, finished: int) -> bool:
         """Whether to subscribe anew: for another number, or for what is to be tried again takes the place of others."""
-        has_changed = self._prefetch.note(finished, is_full=True)
+        has_changed = not self._is_careful and self._prefetch.note(finished, is_full=True)
         return has_changed or 2 * intake.clogged > self._places
 
     def _judge(self, headers: Any) -> None:
