@@ -13,7 +13,7 @@ import logging
 import struct
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -229,9 +229,10 @@ class Subscription:
         has_changed = not self._is_careful and self._prefetch.note(finished, is_full=True)
         return has_changed or 2 * intake.clogged > self._places
 
-    def _judge(self, headers: Any) -> None:
+    def _judge(self, headers: Mapping[str, Any]) -> None:
         """Go by how often a message has come back whether the next ones may come along with others."""
-        is_careful = (headers or {}).get("x-delivery-count", 0) >= self._suspicious > 0
+        count = headers.get("x-delivery-count")
+        is_careful = isinstance(count, int) and count >= self._suspicious > 0
         if is_careful == self._is_careful:
             return
         self._is_careful = is_careful
@@ -262,7 +263,7 @@ class Subscription:
         intake.take(tag)
         self.redelivered += method.redelivered
         if self._is_careful or method.redelivered:
-            self._judge(properties.headers)
+            self._judge((properties.headers or {}) if method.redelivered else {})  # else it is a publisher's word
         topic = method.routing_key
         try:
             document = fedmsg_body(
