@@ -227,13 +227,22 @@ def test_a_broker_that_is_not_there_or_refuses_is_one_line(broker: Broker, tmp_p
     unknown = command(tmp_path, "away", "list", "--queue", "no-such-queue", code=1)
     settings_file(tmp_path, broker, url=broker.url.replace("guest:guest", "guest:guess"), name="away.fm.toml")
     refused = command(tmp_path, "away", "list", "--queue", "q", code=1)
+    with channel_of(broker) as channel:
+        channel.queue_declare("q.parked")
+        channel.basic_publish("", "q.parked", BODY)
+    broker.control("add_user", "guest2", "guest")
+    broker.control("set_permissions", "guest2", "^$", "^$", "^$")
+    settings_file(tmp_path, broker, url=broker.url.replace("guest:guest", "guest2:guest"), name="away.fm.toml")
+    forbidden = command(tmp_path, "away", "list", "--queue", "q", code=1)
 
     assert (
         away
         == "glasshub: cannot connect to 127.0.0.1:1: [Errno 111] Connection refused: see amqp_url in away.fm.toml\n"
     )
     assert "no queue 'no-such-queue.parked'" in unknown
-    assert "ACCESS_REFUSED" in refused
+    assert "ACCESS_REFUSED - Login was refused" in refused
+    assert "ACCESS_REFUSED - access to queue 'q.parked' in vhost '/' refused for user 'guest2'" in forbidden, forbidden
+    assert forbidden.count("\n") == 1
 
 
 @pytest.mark.slow
