@@ -2,8 +2,9 @@
 """A message hub that one can see into."""
 
 from .consumer import Consumer
-from .errors import ConfigError, HubError, MessageError
+from .errors import ConfigError, HubError, MessageError, PublishError
 from .message import Message
+from .publishing import Publisher, publish
 from .signals import ConsumerSignal, Drop, Halt, Retry
 
 __version__ = "0.1.0"
@@ -18,9 +19,13 @@ __all__ = [
     "Drop",
     "Halt",
     "Retry",
+    # what says something on the bus
+    "Publisher",
+    "publish",
     # what can go wrong
     "HubError",
     "ConfigError",
+    "PublishError",
     # which one this is
     "__version__",
 ]

@@ -16,6 +16,7 @@ from .compat.site import FedmsgSite
 from .config import ConsumerSection
 from .consumer import BoundConsumer
 from .logs import reopen
+from .publishing import Publisher
 from .segment import ProducerRow, SegmentSlots
 
 logger = logging.getLogger(__name__)
@@ -130,12 +131,14 @@ class Crew:
         jobs: The producers, likewise.
         site: What is around those of fedmsg; None where there are none.
         disabled: Names of those that their own configuration leaves disabled.
+        publisher: What they publish with; None where nobody does.
     """
 
     members: list[Member]
     jobs: list[Job] = field(default_factory=list)
     site: FedmsgSite | None = None
     disabled: list[str] = field(default_factory=list)
+    publisher: Publisher | None = None
 
     @property
     def producer_rows(self) -> list[ProducerRow]:
@@ -184,6 +187,8 @@ class Crew:
                 _close(member.name, member.consumer.close)
         if self.site is not None:
             self.site.close()
+        if self.publisher is not None:
+            self.publisher.close()  # last: who is closed may have something to say
 
     def _connect(self, monitoring: MonitoringProducer, segment: SegmentSlots) -> None:
         authors = [(row, m.consumer.author) for row, m in zip(segment.rows, self.members) if m.consumer is not None]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Where the segments of hubs stand, when nobody says so."""
+"""Where the configuration and the segments of hubs stand, when nobody says so."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import tempfile
 from pathlib import Path
 
 from .errors import ConfigError
+
+#: Read when no other configuration is named, and it is there.
+DEFAULT_FILE = Path("/etc/glasshub/glasshub.toml")
 
 #: Made by systemd or tmpfiles.d.
 SYSTEM_DIRECTORY = Path("/run/glasshub")

@@ -71,20 +71,51 @@ class Publisher:
             raise PublishError(f"cannot publish at {endpoint!r}: {error.strerror}") from error
 
 
-def publisher_at(endpoints: Sequence[str], *, is_one_enough: bool) -> Publisher | None:
-    """A publisher; None where nothing is to be bound.
+class LatePublisher:
+    """A `Publisher` that binds its endpoints when it is first needed. See `Sender`. Threads: any."""
 
-    Args:
-        endpoints: Where.
-        is_one_enough: Whether only the first one is bound that can be.
+    def __init__(self, endpoints: Sequence[str], *, is_one_enough: bool) -> None:
+        """Take the endpoints; nothing is bound.
 
-    Raises:
-        PublishError: An endpoint cannot be bound; or none of them, where one is enough.
-    """
-    if not endpoints:
-        return None
-    if not is_one_enough:
-        return Publisher(endpoints)
+        Args:
+            endpoints: Where to publish.
+            is_one_enough: Whether only the first one is bound that can be.
+        """
+        self._endpoints = endpoints
+        self._is_one_enough = is_one_enough
+        self._lock = threading.Lock()
+        self._publisher: Publisher | None = None
+        self._is_closed = False
+
+    def open(self) -> None:
+        """Bind them, unless they are, or it is closed.
+
+        Raises:
+            PublishError: An endpoint cannot be bound; or none of them, where one is enough.
+        """
+        with self._lock:
+            if self._publisher is None and not self._is_closed:
+                self._publisher = _first_of(self._endpoints) if self._is_one_enough else Publisher(self._endpoints)
+
+    def publish(self, topic: bytes, body: bytes) -> None:
+        """See `Publisher.publish`.
+
+        Raises:
+            PublishError: See `open`.
+        """
+        self.open()
+        if self._publisher is not None:
+            self._publisher.publish(topic, body)
+
+    def close(self) -> None:
+        """See `Publisher.close`."""
+        with self._lock:
+            self._is_closed = True
+            if self._publisher is not None:
+                self._publisher.close()
+
+
+def _first_of(endpoints: Sequence[str]) -> Publisher:
     errors = []
     for endpoint in endpoints:
         try:

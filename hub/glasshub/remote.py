@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -22,9 +21,9 @@ from .logs import Repeats, held_back, reopen
 from .processes import Brief, Built, Keeper, RemoteConsumer
 from .processes.keeper import CLOSING
 from .processes.process import how_it_ended
-from .publisher import Publisher, publisher_at
 from .roster import Roster
 from .segment import ProducerRow, SegmentSlots
+from .sending import sender_of
 
 logger = logging.getLogger(__name__)
 
@@ -117,8 +116,7 @@ class RemoteCrew:
         self._briefs = briefs
         self._consumers: dict[str, dict[int, RemoteConsumer]] = {brief.process: {} for brief in briefs}
         self._repeats = Repeats()
-        self._publisher: Publisher | None = None
-        self._lock = threading.Lock()  # of the publisher
+        self._sender = sender_of(config)
         self._keepers: list[Keeper] = []
         try:
             for brief in briefs:
@@ -148,8 +146,8 @@ class RemoteCrew:
                 self.members.append(Member(name, section, self._consumer(keeper, place, topics)))
             self.producer_rows += [ProducerRow(*row) for row in built.producers]
             self.disabled += built.disabled
-            if built.has_site:
-                self._open_publisher()
+            if built.has_site and self._sender is not None:
+                self._sender.open()
 
     def background(self, segment: SegmentSlots, since: float = 0.0) -> list[Background]:
         """Have the processes count in the segment, and start their workers; what stops their producers is returned."""
@@ -182,8 +180,8 @@ class RemoteCrew:
         deadline = time.monotonic() + CLOSING
         for keeper in self._keepers:
             keeper.end(max(deadline - time.monotonic(), 0.0))
-        if self._publisher is not None:
-            self._publisher.close()
+        if self._sender is not None:
+            self._sender.close()
 
     def _consumer(self, keeper: Keeper, place: int, topics: Sequence[str] | None) -> RemoteConsumer | None:
         if topics is None:
@@ -201,21 +199,13 @@ class RemoteCrew:
         }
 
     def _publish(self, topic: bytes, body: bytes) -> None:
+        assert self._sender is not None, "a process has nothing to say where nothing is published"
         try:
-            self._open_publisher()
+            self._sender.publish(topic, body)
         except PublishError as error:
             count = self._repeats.admit(PublishError)
             if count is not None:
                 logger.error("%s: a message that a consumer sends reaches nobody%s", error, held_back(count))
-        if self._publisher is not None:
-            self._publisher.publish(topic, body)
-
-    def _open_publisher(self) -> None:
-        with self._lock:
-            if self._publisher is None:
-                self._publisher = publisher_at(
-                    self._config.zmq.publish_endpoints, is_one_enough=self._config.zmq.publish_at == "first"
-                )
 
 
 def _built_by(keeper: Keeper) -> Built:

@@ -26,6 +26,9 @@ from .consumer import BoundConsumer, Consumer, NativeConsumer
 from .crew import Crew, Job, Member
 from .errors import ConfigError, DisabledError, MissingLibraryError
 from .logs import kept
+from .publishing import Publisher, install
+from .sender import Sender
+from .sending import sender_of
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +50,7 @@ class Roster:
         only: Sequence[str] = (),
         producers: Sequence[str] | None = None,
         wanted: Sequence[tuple[str, ConsumerSection]] | None = None,
-        send: Send | None = None,
+        relay: Send | None = None,
     ) -> None:
         """Take the configuration, and the locations (module:Class) that were named on the command line.
 
@@ -57,15 +60,16 @@ class Roster:
             only: Consumers that run instead of all others.
             producers: Producers that run instead of those that installed packages declare; None names none.
             wanted: Names and sections of the consumers to build, where that has been found out already.
-            send: Publishes what consumers send, see `FedmsgSite`.
+            relay: Has the hub publish what consumers send, see `sender_of`; None in its own process.
         """
         self._config = config
         self._fedmsg = fedmsg
         self._only = only
         self._producers = producers
         self._wanted = wanted
-        self._send = send
+        self._relay = relay
         self._site: FedmsgSite | None = None
+        self._sender: Sender | None = None
         self._disabled: list[str] = []
 
     def build(self, stop: Callable[[], None]) -> Crew:
@@ -77,6 +81,16 @@ class Roster:
         Raises:
             HubError: fedmsg's configuration or packages are not usable.
         """
+        self._sender = sender_of(self._config, self._relay)
+        publisher = Publisher(self._sender)
+        install(publisher)  # first: their constructors may publish
+        try:
+            return self._crew(stop, publisher)
+        except BaseException:
+            publisher.close()
+            raise
+
+    def _crew(self, stop: Callable[[], None], publisher: Publisher) -> Crew:
         members = [
             self._with_workers(Member(name, section, consumer))
             for name, section in self.wanted()
@@ -84,7 +98,7 @@ class Roster:
         ]
         if self._fedmsg is not None and not members:
             require_moksha()  # where fedmsg is missing, no package of its consumers is to be expected either
-        return Crew(members, list(self._jobs(stop)), self._site, self._disabled)
+        return Crew(members, list(self._jobs(stop)), self._site, self._disabled, publisher)
 
     def wanted(self) -> Iterator[tuple[str, ConsumerSection]]:
         """Names and sections of the consumers to build."""
@@ -199,7 +213,7 @@ class Roster:
                     "consumers and producers of fedmsg need its configuration: name it with "
                     "--fedmsg-config /etc/fedmsg.d"
                 )
-            self._site = FedmsgSite(self._config, self._fedmsg, stop, self._send)
+            self._site = FedmsgSite(self._config, self._fedmsg, stop, self._sender)
         return self._site
 
 

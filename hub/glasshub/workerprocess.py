@@ -282,9 +282,9 @@ class Worker:
     def build(self) -> None:
         """Build this process's part of the crew, and tell the hub."""
         brief = self._brief
-        # Where the hub publishes nothing, who sends is to be told so.
-        send = self._publish if brief.config.zmq.publish_endpoints else None
-        roster = Roster(brief.config, brief.fedmsg, wanted=brief.consumers, producers=brief.producers, send=send)
+        roster = Roster(
+            brief.config, brief.fedmsg, wanted=brief.consumers, producers=brief.producers, relay=self._publish
+        )
         self._crew = roster.build(self._halt)
         self._send("built", *_built(self._crew))
 

@@ -88,6 +88,9 @@ class AmqpPublisher:
         self._sent: dict[int, _Parcel] = {}  # by delivery tag, in their order
         self._suspects: set[_Parcel] = set()  # one of them has had the channel closed
 
+    def open(self) -> None:
+        """See `Sender.open`: there is no endpoint to take."""
+
     def publish(self, topic: bytes, body: bytes) -> None:
         """See `Sender.publish`: a message of fedmsg's form, which becomes one of fedora-messaging's.
 

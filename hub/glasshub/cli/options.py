@@ -14,11 +14,9 @@ from ..compat.services import SERVICES, Service
 from ..config import DEFAULT, FEDORA_MESSAGING, Config, ConfigBuilder
 from ..dispatch import SHAPES
 from ..errors import ConfigError
+from ..paths import DEFAULT_FILE
 from ..trust import refuse_unsafe
 from .broker import read_broker
-
-#: Read when no --config is given and it is there.
-DEFAULT_FILE = Path("/etc/glasshub/glasshub.toml")
 
 #: Why a hub without endpoints does not run.
 NO_BUS = (

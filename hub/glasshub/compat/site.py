@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..config import Config
-from ..publisher import Publisher, publisher_at
+from ..publisher import Publisher
+from ..sender import Sender
 from ..stats import FetchSlots
 from . import producers
 from .consumers import MokshaConsumer
@@ -20,7 +21,7 @@ from .datagrepper import BacklogThread, Datagrepper
 from .fedmsg_config import FedmsgConfigFiles
 from .ircbot import make_bot_usable
 from .libraries import require_moksha
-from .moksha import MokshaHub, Send, install, refuse_disabled
+from .moksha import MokshaHub, install, refuse_disabled
 from .monitoring import MOST_HELD, MonitoringProducer
 from .reactor import ReactorThread
 from .status_files import Missed
@@ -39,7 +40,7 @@ class FedmsgSite:
     """The surroundings. Threads: main thread only, but for what is handed to consumers and producers."""
 
     def __init__(
-        self, config: Config, files: FedmsgConfigFiles, stop: Callable[[], None], send: Send | None = None
+        self, config: Config, files: FedmsgConfigFiles, stop: Callable[[], None], sender: Sender | None = None
     ) -> None:
         """Make them; nothing is started.
 
@@ -47,10 +48,10 @@ class FedmsgSite:
             config: The configuration.
             files: fedmsg's.
             stop: Has the hub stop; threads: any.
-            send: Publishes a topic and a body, threads: any; None to publish from here, where the configuration says.
+            sender: Publishes what they send; None where the configuration names no place for that.
 
         Raises:
-            HubError: fedmsg's configuration or packages are not usable.
+            HubError: fedmsg's configuration or packages are not usable, or an endpoint to publish at is taken.
         """
         require_moksha()
         make_x509_usable()
@@ -59,7 +60,8 @@ class FedmsgSite:
         self._fedmsg = files.hub_config(config.zmq)
         if self._fedmsg["validate_signatures"]:
             require_crypto(self._fedmsg)
-        self._publisher = _publisher(config) if send is None else None
+        if sender is not None:
+            sender.open()  # who subscribes to what they send is to be connected by then
         self._monitor: Publisher | None = None
         self._missed: list[Missed] = []
         self._reactor: ReactorThread | None = None
@@ -67,7 +69,7 @@ class FedmsgSite:
             self._fedmsg,
             strict=config.zmq.strict,
             stop=stop,
-            send=self._publisher.publish if self._publisher is not None else send,
+            send=sender.publish if sender is not None else None,
         )
         install(self.hub)
 
@@ -146,10 +148,5 @@ class FedmsgSite:
         """End what was started, and close sockets; consumers and producers have been closed."""
         if self._reactor is not None and not self._reactor.stop(_GRACE):
             logger.warning("a thread of Twisted's does not end")
-        for publisher in (self._publisher, self._monitor):
-            if publisher is not None:
-                publisher.close()
-
-
-def _publisher(config: Config) -> Publisher | None:
-    return publisher_at(config.zmq.publish_endpoints, is_one_enough=config.zmq.publish_at == "first")
+        if self._monitor is not None:
+            self._monitor.close()
