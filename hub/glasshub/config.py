@@ -107,7 +107,9 @@ class ZmqSection:
         "connect to the endpoints, or bind to them and have publishers connect, as a relay does.",
     )
     publish_endpoints: tuple[str, ...] = _setting(
-        (), "Addresses to publish at, bound when a consumer calls hub.send_message; needed for nothing else."
+        (),
+        "Addresses where hub.send_message and glasshub.publish publish, bound at start where there are consumers of "
+        "fedmsg, else with the first message; needed for nothing else.",
     )
     publish_at: str = _setting(
         "all", "Which of them: all, as Moksha does, or the first one that can be bound, as fedmsg-relay does."

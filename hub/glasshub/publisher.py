@@ -74,6 +74,8 @@ class Publisher:
 class LatePublisher:
     """A `Publisher` that binds its endpoints when it is first needed. See `Sender`. Threads: any."""
 
+    confirms = False  # a PUB socket knows nobody
+
     def __init__(self, endpoints: Sequence[str], *, is_one_enough: bool) -> None:
         """Take the endpoints; nothing is bound.
 

@@ -46,11 +46,18 @@ class Publisher:
         self._numbers = itertools.count(1)
 
     @classmethod
-    def from_config(cls, path: str | os.PathLike[str] | None = None) -> Publisher:
+    def from_config(
+        cls,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        fedora_messaging: str | os.PathLike[str] | None = None,
+    ) -> Publisher:
         """A publisher for the bus of a glasshub.toml; on fedora-messaging it connects with the first message.
 
         Args:
             path: The file; None for /etc/glasshub/glasshub.toml, or for defaults where that is not there.
+            fedora_messaging: fedora-messaging's configuration: the bus is the one that it names, whatever the other
+                file says. Empty: where fedora-messaging looks for it.
 
         Raises:
             ConfigError: The configuration is not usable.
@@ -59,10 +66,15 @@ class Publisher:
         # Here, so that a consumer that publishes nothing needs no library of any bus.
         from .sending import configured_sender
 
-        sender = configured_sender(path)
+        sender = configured_sender(path, fedora_messaging)
         if sender is not None:
             sender.open()
         return cls(sender)
+
+    @property
+    def confirms(self) -> bool:
+        """Whether what has been published is there, as on fedora-messaging; on zeromq nobody knows."""
+        return self._sender is not None and self._sender.confirms
 
     def publish(
         self,

@@ -9,6 +9,10 @@ from typing import Protocol
 class Sender(Protocol):
     """Publishes on one bus. Threads: any."""
 
+    @property
+    def confirms(self) -> bool:
+        """Whether what has been published is there: somebody has said so."""
+
     def open(self) -> None:
         """Take the endpoints to publish at, where there are such; otherwise the first message does.
 

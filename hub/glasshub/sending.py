@@ -38,11 +38,14 @@ def sender_of(config: Config, relay: Callable[[bytes, bytes], None] | None = Non
     return LatePublisher(config.zmq.publish_endpoints, is_one_enough=config.zmq.publish_at == "first")
 
 
-def configured_sender(path: str | os.PathLike[str] | None) -> Sender | None:
+def configured_sender(
+    path: str | os.PathLike[str] | None, fedora_messaging: str | os.PathLike[str] | None = None
+) -> Sender | None:
     """What publishes on the bus of a glasshub.toml, see `sender_of`.
 
     Args:
         path: The file; None for the usual one, or for defaults where that is not there.
+        fedora_messaging: See `Publisher.from_config`.
 
     Raises:
         ConfigError: The configuration is not usable, or anybody could have written it.
@@ -52,11 +55,16 @@ def configured_sender(path: str | os.PathLike[str] | None) -> Sender | None:
     if path is not None or file.exists():
         refuse_unsafe(file)
         builder.read_toml(file)
+    if fedora_messaging is not None:
+        builder.set("hub", "source", FEDORA_MESSAGING, origin="fedora_messaging")
+        builder.set("fedora-messaging", "config", os.fspath(fedora_messaging), origin="fedora_messaging")
     return sender_of(builder.build())
 
 
 class Relay:
     """Has somebody else publish, who has no answer. See `Sender`. Threads: any."""
+
+    confirms = False
 
     def __init__(self, publish: Callable[[bytes, bytes], None]) -> None:
         self.publish = publish

@@ -50,8 +50,8 @@ function _shtab_glasshub_using
   test "$_shtab_glasshub_cmdpath" = "$argv"
 end
 
-set -g _shtab_glasshub_commands run config stats top check 'check backlog' 'check age' 'check catch-up' 'check failures' 'check stuck' 'check up' 'check consumers' 'check producers' graph dashboard spool 'spool list' 'spool show' 'spool parked' 'spool retry' 'spool discard' 'spool drop-consumer' 'spool compact' parked 'parked list' 'parked show' 'parked retry' 'parked discard' record spike forecast demo
-set -g _shtab_glasshub_opts_with_value --absent --behind --computing --config --config-filename --consumer --critical --data-dir --every --fedmsg-config --fedora-messaging --filter --flush --format --from --from-fedmsg-config --high-water-mark --host --hub --interval --io-threads --iterations --linger --listen --load --messages --mode --name --output --over --patience --post-init-sleep --queue --quiet --quiet-rate --rate --rrd --seconds --server-name --service --shape --since --size --sort --speed --stale-after --state --stats-dir --timeout --to --topic --topic-prefix --until --warning --watch --websocket-server-port --what --with-consumers --with-producers --write --zmq -c -t -w
+set -g _shtab_glasshub_commands run config publish stats top check 'check backlog' 'check age' 'check catch-up' 'check failures' 'check stuck' 'check up' 'check consumers' 'check producers' graph dashboard spool 'spool list' 'spool show' 'spool parked' 'spool retry' 'spool discard' 'spool drop-consumer' 'spool compact' parked 'parked list' 'parked show' 'parked retry' 'parked discard' record spike forecast demo
+set -g _shtab_glasshub_opts_with_value --absent --behind --computing --config --config-filename --consumer --critical --data-dir --every --fedmsg-config --fedora-messaging --filter --flush --format --from --from-fedmsg-config --header --high-water-mark --host --hub --interval --io-threads --iterations --linger --listen --load --messages --mode --name --output --over --patience --post-init-sleep --queue --quiet --quiet-rate --rate --rrd --schema --seconds --server-name --service --settle --severity --shape --since --size --sort --speed --stale-after --state --stats-dir --timeout --to --topic --topic-prefix --until --warning --watch --websocket-server-port --what --with-consumers --with-producers --write --zmq -c -t -w
 
 complete -c glasshub -e
 complete -c glasshub -f
@@ -104,6 +104,15 @@ complete -c glasshub -n '_shtab_glasshub_using config' -l timeout -x -d 'seconds
 complete -c glasshub -n '_shtab_glasshub_using config' -l high-water-mark -x -d 'messages that zeromq holds; 0 says nothing'
 complete -c glasshub -n '_shtab_glasshub_using config' -l linger -x -d 'milliseconds that fedmsg.publish takes to get rid of messages at the end'
 complete -c glasshub -n '_shtab_glasshub_using config' -l websocket-server-port -x -d 'refused: this hub has no server for websockets'
+complete -c glasshub -n '_shtab_glasshub_using; and test $_shtab_glasshub_npos -eq 0' -a publish -d 'publish a message on the bus'
+complete -c glasshub -n '_shtab_glasshub_using publish' -s h -l help -d 'show this help message and exit'
+complete -c glasshub -n '_shtab_glasshub_using publish' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration (default: /etc/glasshub/glasshub.toml, if it is there)'
+complete -c glasshub -n '_shtab_glasshub_using publish' -l fedora-messaging -xka "(__fish_complete_path (commandline -ct))" -d 'publish on the broker that fedora-messaging'"'"'s configuration names (default: where it looks for it)'
+complete -c glasshub -n '_shtab_glasshub_using publish' -l severity -xka "10 20 30 40" -d 'fedora-messaging: debug, info, warning, error (default: 20)'
+complete -c glasshub -n '_shtab_glasshub_using publish' -l schema -x -d 'fedora-messaging: name of the message schema'
+complete -c glasshub -n '_shtab_glasshub_using publish' -l header -x -d 'fedora-messaging: a header of the message; may be repeated'
+complete -c glasshub -n '_shtab_glasshub_using publish' -l settle -x -d 'zeromq: how long subscribers may take to connect before the message is published (default: 1)'
+complete -c glasshub -n '_shtab_glasshub_using publish; and test $_shtab_glasshub_npos -eq 1' -ka "(__fish_complete_path (commandline -ct))" -d 'the body, a JSON object (default: -, standard input)'
 complete -c glasshub -n '_shtab_glasshub_using; and test $_shtab_glasshub_npos -eq 0' -a stats -d 'Show what the segment of a hub says, or, without PATH or NAME, those of all hubs.'
 complete -c glasshub -n '_shtab_glasshub_using stats' -s h -l help -d 'show this help message and exit'
 complete -c glasshub -n '_shtab_glasshub_using stats' -l format -xka "text json openmetrics putval" -d 'default: text'

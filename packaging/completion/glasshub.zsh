@@ -17,6 +17,7 @@ _shtab_glasshub_commands() {
     forecast:'Reckons from measured rates how far behind each consumer would fall in a spike, and how long it would take to catch up. Nothing is published.'
     graph:'Draw backlog, rates, waiting and processing times of consumers, from the RRDs that collectd keeps, or from a recording that `glasshub stats --watch 10 --format json > FILE` made.'
     parked:'`glasshub parked`: on fedora-messaging'"'"'s bus, what consumers gave up, or the broker itself after too many tries. It is in a queue beside that of each consumer, on the broker. All of this works while hubs run, on any machine; but two who look at the same time do not see the same messages. What is parked in a spool is shown by `glasshub spool parked`.'
+    publish:'publish a message on the bus'
     record:'Write what comes on a bus to standard output, one JSON object a line, until there is enough or Ctrl-C is pressed. `glasshub spike` replays it.'
     run:'run a hub'
     spike:'Puts a load on your own consumers, in a private hub or in one that runs, and measures how far behind each falls and how long it takes to catch up. The consumers really do what they do.'
@@ -379,6 +380,21 @@ _shtab_glasshub_parked_show_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_glasshub_parked_show_defaults_added=0
 
+_shtab_glasshub_publish_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--config[configuration (default\: \/etc\/glasshub\/glasshub.toml, if it is there)]:FILE:_files"
+  "--fedora-messaging[publish on the broker that fedora-messaging\'s configuration names (default\: where it looks for it)]:FILE:_files"
+  "--severity[fedora-messaging\: debug, info, warning, error (default\: 20)]:severity:(10 20 30 40)"
+  "--schema[fedora-messaging\: name of the message schema]:NAME:"
+  "*--header[fedora-messaging\: a header of the message\; may be repeated]:NAME=TEXT:"
+  "--settle[zeromq\: how long subscribers may take to connect before the message is published (default\: 1)]:SECONDS:"
+  ":the whole topic:"
+  ":the body, a JSON object (default\: -, standard input):_files"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_glasshub_publish_defaults_added=0
+
 _shtab_glasshub_record_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--from-fedmsg-config[the endpoints of fedmsg\'s configuration (default\: where fedmsg-hub looks for it)]:PATH:_files"
@@ -584,6 +600,7 @@ _shtab_glasshub() {
         forecast) _arguments -C -s $_shtab_glasshub_forecast_options ;;
         graph) _arguments -C -s $_shtab_glasshub_graph_options ;;
         parked) _shtab_glasshub_parked ;;
+        publish) _arguments -C -s $_shtab_glasshub_publish_options ;;
         record) _arguments -C -s $_shtab_glasshub_record_options ;;
         run) _arguments -C -s $_shtab_glasshub_run_options ;;
         spike) _arguments -C -s $_shtab_glasshub_spike_options ;;

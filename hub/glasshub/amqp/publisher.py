@@ -64,6 +64,8 @@ class AmqpPublisher:
         failures: Messages of which their publishers were told that they could not be published.
     """
 
+    confirms = True
+
     def __init__(self, settings: AmqpSettings, *, timeout: float = TIMEOUT, most: int = MOST_OUTSTANDING) -> None:
         """Take what is to be worked with; nothing is started.
 

@@ -24,6 +24,7 @@ EXIT_UNREAD = 141  # as a shell reports SIGPIPE
 _COMMANDS = (
     "run",
     "config",
+    "publish",
     "stats",
     "top",
     "check",

@@ -99,6 +99,10 @@ class MokshaHub:
             topic: One topic, or a list of them.
             message: The body.
             jsonify: Whether the body is to be encoded; else it is text or bytes.
+
+        Raises:
+            PublishError: The bus is one that confirms what is published, and has not. Of several topics, those before
+                are published.
         """
         if self._send is None:
             count = self._repeats.admit("send_message")
