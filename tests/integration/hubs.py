@@ -201,3 +201,16 @@ def hub_on(bus: Bus | None, directory: Path, *arguments: str, **more: Any) -> It
         yield hub
     finally:
         hub.close()
+
+
+@contextmanager
+def listener(endpoint: str) -> Iterator[zmq.Socket[bytes]]:
+    """Somebody who listens to what the hub publishes."""
+    context = zmq.Context()
+    socket = context.socket(zmq.SUB)
+    socket.subscribe(b"")
+    socket.connect(endpoint)
+    try:
+        yield socket
+    finally:
+        context.destroy(linger=0)

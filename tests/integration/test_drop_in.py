@@ -23,7 +23,7 @@ from glasshub.message import Frame
 from glasshub.spool import Log
 
 from ..unit.fake_datagrepper import FakeDatagrepper, published
-from .hubs import DEADLINE, Bus, HubProcess, hub_on, wait_until
+from .hubs import DEADLINE, Bus, HubProcess, hub_on, listener, wait_until
 from .old_site import ENABLED, noted
 
 HERE = "tests.integration.old_site"
@@ -397,19 +397,6 @@ def write_status(directory: Path, message: Any) -> None:
     (directory / "h" / "Site").write_text(
         json.dumps({"message": {"topic": message["topic"], "body": message}, "status": "post"})
     )
-
-
-@contextmanager
-def listener(endpoint: str) -> Iterator[zmq.Socket[bytes]]:
-    """Somebody who listens to what the hub publishes."""
-    context = zmq.Context()
-    socket = context.socket(zmq.SUB)
-    socket.subscribe(b"")
-    socket.connect(endpoint)
-    try:
-        yield socket
-    finally:
-        context.destroy(linger=0)
 
 
 def say_until_heard(bus: Bus, text: str, out: zmq.Socket[bytes]) -> None:

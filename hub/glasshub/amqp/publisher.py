@@ -163,12 +163,14 @@ class AmqpPublisher:
             raise self._overdue(parcel)
         parcel.future.add_done_callback(partial(self._forget, parcel))
         with self._lock:
-            if not self._is_closed:
+            link = None if self._is_closed else self._started_link()
+            if link is not None:
                 self._waiting.append(parcel)
-                self._started_link().call(self._flush)
-                return parcel
-        parcel.future.cancel()
-        raise self._error(message, "closed", "the publisher is closed: publish before the hub or the script ends")
+        if link is None:
+            parcel.future.cancel()
+            raise self._error(message, "closed", "the publisher is closed: publish before the hub or the script ends")
+        link.call(self._flush)
+        return parcel
 
     def _started_link(self) -> Link:
         if self._link is None:
