@@ -32,6 +32,9 @@ class FakeLink:
 
     def start(self) -> None: ...
 
+    def is_alive(self) -> bool:
+        return not self.is_stopped
+
     def call(self, function: Callable[[], None]) -> None:
         function()
 
@@ -362,6 +365,18 @@ def test_a_publisher_that_is_closed_tells_everybody_and_takes_nothing_more() -> 
         desk.publisher.send(message("a"))
 
 
+def test_a_publisher_whose_thread_has_ended_says_so_at_once() -> None:
+    """So it is in a process that a consumer forks, too: it has the publisher, and none of its threads."""
+    desk = Desk()
+    desk.submit("a")
+    desk.link.is_stopped = True
+
+    with pytest.raises(PublishError, match="its thread has ended") as caught:
+        desk.publisher.send(message("b"))
+
+    assert (caught.value.reason, caught.value.may_be_there) == ("closed", False)
+
+
 def test_a_publisher_that_has_published_nothing_has_connected_to_nobody() -> None:
     publisher = AmqpPublisher(AmqpSettings())
 
@@ -374,9 +389,9 @@ def test_a_publisher_that_has_published_nothing_has_connected_to_nobody() -> Non
 @pytest.mark.parametrize(
     ("topic", "body", "complaint"),
     [
-        (b"a" * 256, b"{}", "has 256 bytes"),
+        (b"a" * 256, b"{}", "a topic may have 255 bytes on this bus: shorten it"),
         (b"\xff", b"{}", "utf-8"),
-        (b"a", b"\xff", "is no text"),
+        (b"a", b"\xff", "it must be JSON, in UTF-8"),
     ],
 )
 def test_what_this_bus_has_no_form_for_is_refused_before_anything_is_sent(
@@ -401,7 +416,7 @@ def test_the_prefix_and_the_priority_of_the_configuration_are_those_of_fedora_me
     publisher.publish(b"a.b", b'{"c": 1}')
 
     (outgoing,) = found
-    assert (outgoing.topic, outgoing.body, outgoing.exchange) == ("org.site.a.b", b'{"c": 1}', None)
+    assert (outgoing.topic, outgoing.body, outgoing.exchange) == ("org.site.a.b", b'{"c":1}', None)
     assert (outgoing.properties["priority"], outgoing.properties["headers"]["priority"]) == (3, 3)
 
 

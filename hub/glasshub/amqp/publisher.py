@@ -43,6 +43,10 @@ _LONGEST_TOPIC = 255
 #: Seconds that closing may take, and before a channel is tried again that the broker does not want to open.
 _CLOSING, _AGAIN = 5.0, 1.0
 
+#: Why nothing can be published any more.
+_CLOSED = "the publisher is closed: publish before the hub or the script ends"
+_ENDED = "its thread has ended: see the log; in a process that was forked there is none, publish where it was forked"
+
 
 class _Parcel:
     """A message that is to be published, and what its publisher waits for."""
@@ -164,11 +168,12 @@ class AmqpPublisher:
         parcel.future.add_done_callback(partial(self._forget, parcel))
         with self._lock:
             link = None if self._is_closed else self._started_link()
-            if link is not None:
+            is_open = link is not None and link.is_alive()
+            if is_open:
                 self._waiting.append(parcel)
-        if link is None:
+        if link is None or not is_open:
             parcel.future.cancel()
-            raise self._error(message, "closed", "the publisher is closed: publish before the hub or the script ends")
+            raise self._error(message, "closed", _CLOSED if link is None else _ENDED)
         link.call(self._flush)
         return parcel
 
@@ -210,6 +215,7 @@ class AmqpPublisher:
                 if not self._waiting:
                     return
                 parcel = self._waiting.popleft()
+            parcel.is_sent = True  # before it is looked whether anybody still waits: who then gives up is to know of it
             if not parcel.future.cancelled():
                 self._send(parcel)
 
@@ -228,7 +234,6 @@ class AmqpPublisher:
             self._fail(parcel, "invalid", f"AMQP has no form for it: {error!r}")
             return
         self._tag += 1
-        parcel.is_sent = True
         self._sent[self._tag] = parcel
 
     def _confirmed(self, frame: Any) -> None:
