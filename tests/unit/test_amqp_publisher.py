@@ -48,6 +48,8 @@ class FakeLink:
 class FakeConnection:
     """Opens channels, and remembers what was published on each."""
 
+    is_open = True
+
     def __init__(self) -> None:
         self.channels: list[FakeChannel] = []
         self.unblocked: Callable[..., None] = lambda *_: None
@@ -220,6 +222,19 @@ def test_a_channel_that_is_closed_costs_the_message_that_it_is_closed_for_and_no
     errors = [future.exception(0) for future in futures]
     assert [error and error.reason for error in errors] == [None, "forbidden", None, None, None, None]
     assert "ACCESS_REFUSED (403): have the broker's administrator permit it" in str(errors[1])
+
+
+def test_nobody_is_blamed_for_a_message_that_nobody_waits_for_any_more() -> None:
+    desk = Desk()
+    futures = desk.submit("bad", "b")
+    desk.connect()
+    futures[0].cancel()
+
+    desk.channel.close()
+    desk.channel.ack(1)
+
+    assert desk.channel.published == ["b"]
+    assert futures[1].result(0) is None
 
 
 def test_a_suspect_that_nobody_waits_for_any_more_holds_nobody_up() -> None:

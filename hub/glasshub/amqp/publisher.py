@@ -13,6 +13,7 @@ message on which the channel is closed again is known, and nobody else has to su
 from __future__ import annotations
 
 import concurrent.futures
+import itertools
 import logging
 import threading
 import time
@@ -192,7 +193,7 @@ class AmqpPublisher:
         self._places.release()
 
     def _open_channel(self, connection: Any) -> None:
-        if connection is self._connection:
+        if connection is self._connection and connection.is_open:
             connection.channel(on_open_callback=self._opened)
 
     def _opened(self, channel: Any) -> None:
@@ -251,7 +252,7 @@ class AmqpPublisher:
         self._flush()
 
     def _up_to(self, last: int) -> list[int]:
-        return [tag for tag in self._sent if tag <= last or not last]  # 0: all that there are
+        return list(itertools.takewhile(lambda tag: tag <= last or not last, self._sent))  # 0: all that there are
 
     def _returned(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
         """The broker has no use for a message, which it will confirm nevertheless."""
@@ -265,12 +266,14 @@ class AmqpPublisher:
     def _channel_closed(self, channel: Any, error: BaseException) -> None:
         if not isinstance(error, pika.exceptions.ChannelClosedByBroker) or self._connection is None:
             return  # the connection goes as well: see `lost`
-        parcels = self._take_back()
-        if len(parcels) == 1:
-            self._refuse(parcels[0], error)
-        self._suspects.update(parcels)
+        suspects = list(self._sent.values())
+        if len(suspects) == 1:
+            self._sent.clear()
+            self._refuse(suspects[0], error)
+        self._take_back()
+        self._suspects.update(suspects)
         reopen = partial(self._open_channel, self._connection)
-        if parcels:
+        if suspects:
             reopen()
         else:
             assert self._link is not None
@@ -278,22 +281,19 @@ class AmqpPublisher:
             self._link.later(_AGAIN, reopen)
 
     def _refuse(self, parcel: _Parcel, error: Any) -> None:
-        with self._lock:
-            self._waiting.remove(parcel)
         if error.reply_code == 403:  # ACCESS_REFUSED
             reason, advice = "forbidden", "have the broker's administrator permit it"
         else:
             reason, advice = "refused", "see publish_exchange in fedora-messaging's configuration"
         self._fail(parcel, reason, f"{error.reply_text} ({error.reply_code}): {advice}")
 
-    def _take_back(self) -> list[_Parcel]:
-        """Have what was not confirmed wait for another channel, before all else; what that is."""
+    def _take_back(self) -> None:
+        """Have what was not confirmed wait for another channel, before all else."""
         self._channel = None
         parcels = [parcel for parcel in self._sent.values() if not parcel.future.cancelled()]
         self._sent.clear()
         with self._lock:
             self._waiting.extendleft(reversed(parcels))
-        return parcels
 
     def _overdue(self, parcel: _Parcel) -> PublishError:
         link = self._link
