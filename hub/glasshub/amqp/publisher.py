@@ -28,7 +28,7 @@ from ..errors import PublishError
 from ..logs import Repeats, held_back
 from .link import Link
 from .settings import AmqpSettings
-from .wire import Outgoing, from_fedmsg
+from .wire import LONGEST_NAME, Outgoing, from_fedmsg
 
 logger = logging.getLogger(__name__)
 
@@ -37,9 +37,6 @@ TIMEOUT = 30.0
 
 #: Messages that may be on their way, or wait for a connection; who publishes more has to wait.
 MOST_OUTSTANDING = 1000
-
-#: What AMQP allows for a topic, in bytes.
-_LONGEST_TOPIC = 255
 
 #: Seconds that closing may take, and before a channel is tried again that the broker does not want to open.
 _CLOSING, _AGAIN = 5.0, 1.0
@@ -161,8 +158,8 @@ class AmqpPublisher:
         self._take_back()
 
     def _take_in(self, message: Outgoing) -> _Parcel:
-        if len(message.topic.encode("utf-8")) > _LONGEST_TOPIC:
-            raise self._error(message, "invalid", f"a topic may have {_LONGEST_TOPIC} bytes on this bus: shorten it")
+        if len(message.topic.encode("utf-8")) > LONGEST_NAME:
+            raise self._error(message, "invalid", f"a topic may have {LONGEST_NAME} bytes on this bus: shorten it")
         parcel = _Parcel(message)
         if not self._places.acquire(timeout=self._timeout):
             raise self._overdue(parcel)
