@@ -176,14 +176,17 @@ def test_what_was_not_confirmed_is_published_again_in_its_order_with_its_id() ->
     futures = desk.submit("a", "b", "c")
     channel = desk.connect()
     channel.ack(2)
+    desk.link.is_blocked = True
+    futures += desk.submit("d")
 
     desk.publisher.lost()
-    futures += desk.submit("d")
+    desk.link.is_blocked = False
+    futures += desk.submit("e")
     desk.connection = FakeConnection()
     second = desk.connect()
 
-    assert second.published == ["a", "c", "d"]
-    second.ack(3, multiple=True)
+    assert second.published == ["a", "c", "d", "e"]
+    second.ack(4, multiple=True)
     assert all(done(futures))
 
 
@@ -267,15 +270,15 @@ def test_a_channel_that_is_closed_for_nothing_is_opened_again_after_a_while() ->
 
 def test_a_message_that_comes_back_has_no_queue() -> None:
     desk = Desk()
-    futures = desk.submit("a", "a", "b", is_mandatory=True)
+    futures = desk.submit("a", "a", "a", "b", is_mandatory=True)
     channel = desk.connect()
 
-    channel.bring_back("a")
-    channel.bring_back("b")
-    channel.ack(3, multiple=True)
+    for name in ("a", "a", "b"):
+        channel.bring_back(name)
+    channel.ack(4, multiple=True)
 
     reasons = [error and error.reason for error in (future.exception(0) for future in futures)]
-    assert reasons == ["unroutable", None, "unroutable"]
+    assert reasons == ["unroutable", "unroutable", None, "unroutable"]
 
 
 def test_a_message_goes_to_its_own_exchange_or_to_the_configured_one() -> None:

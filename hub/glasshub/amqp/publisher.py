@@ -287,10 +287,9 @@ class AmqpPublisher:
     def _take_back(self) -> None:
         """Have what was not confirmed wait for another channel, before all else."""
         self._channel = None
-        parcels = [parcel for parcel in self._sent.values() if not parcel.future.cancelled()]
-        self._sent.clear()
         with self._lock:
-            self._waiting.extendleft(reversed(parcels))
+            self._waiting.extendleft(reversed(self._sent.values()))
+        self._sent.clear()
 
     def _overdue(self, parcel: _Parcel) -> PublishError:
         link = self._link
