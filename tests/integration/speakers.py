@@ -36,6 +36,15 @@ class Threaded(Native):
         thread.join()
 
 
+class Waiting(Native):
+    """Publishes once somebody has written into the FIFO."""
+
+    def consume(self, message: Message) -> None:
+        """Do so."""
+        Path("fifo").read_bytes()
+        super().consume(message)
+
+
 class Stubborn(Native):
     """Notes what it is told when it cannot publish."""
 

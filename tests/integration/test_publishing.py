@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -282,25 +283,52 @@ def test_who_may_not_publish_is_told_so(broker: Broker) -> None:
     assert "have the broker's administrator permit it" in str(caught.value)
 
 
+@contextmanager
+def without_memory(broker: Broker) -> Iterator[None]:
+    """The broker takes nothing that is published, for as long as the context lasts."""
+    broker.control("set_vm_memory_high_watermark", "0.00001")
+    try:
+        yield
+    finally:
+        broker.control("set_vm_memory_high_watermark", "0.6")
+
+
 def test_a_broker_that_takes_nothing_is_an_error_in_time_and_what_waits_is_published_when_it_does(
     broker: Broker, answers: str
 ) -> None:
     with out(broker, timeout=1.0) as publisher:
         publisher.publish(b"org.answer.a", b'{"number": 0}')
-        broker.control("set_vm_memory_high_watermark", "0.00001")
-        try:
+        with without_memory(broker):
             began = time.monotonic()
             with pytest.raises(PublishError, match="takes no messages, for it lacks memory or disk") as caught:
                 publisher.publish(b"org.answer.a", b'{"number": 1}')
             took = time.monotonic() - began
             waiting = publisher.submit(Outgoing("org.answer.a", b"{}"))
             assert not waiting.done()
-        finally:
-            broker.control("set_vm_memory_high_watermark", "0.6")
 
         assert waiting.result(DEADLINE) is None
     assert (caught.value.reason, caught.value.may_be_there) == ("blocked", True)
     assert 0.9 < took < 3.0
+
+
+@in_both
+def test_a_hub_stops_in_time_though_a_consumer_waits_for_a_confirm_and_its_message_comes_again(
+    broker: Broker, tmp_path: Path, shape: str
+) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with native(broker, tmp_path, "Waiting", shape, more="[hub]\ndrain_timeout = 0.5\n") as hub:
+        publish(broker, "org.ask.x", {"number": 1})
+        hub.wait_until(lambda snapshot: snapshot.consumers[0].in_flight == 1, "it to be at hand")
+        with without_memory(broker):
+            (tmp_path / "fifo").write_bytes(b"")
+            began = time.monotonic()
+            hub.stop()
+            took = time.monotonic() - began
+        snapshot = hub.snapshot()
+
+    assert took < 10.0
+    assert (snapshot.consumers[0].processed, snapshot.consumers[0].failed) == (0, 0)
+    wait_for_depth(broker, f"{shape}.Waiting", 1)
 
 
 def test_a_broker_that_is_not_there_is_an_error_in_time() -> None:
