@@ -11,7 +11,8 @@ from typing import Any, cast
 import pytest
 
 from glasshub.amqp import publisher as publisher_module
-from glasshub.amqp.publisher import AmqpPublisher
+from glasshub.amqp.backoff import Backoff
+from glasshub.amqp.publisher import TIMEOUT, AmqpPublisher
 from glasshub.amqp.settings import AmqpSettings
 from glasshub.amqp.wire import Outgoing
 from glasshub.errors import PublishError
@@ -25,7 +26,8 @@ pika = module("pika")
 class FakeLink:
     """Calls what is to be called at once, in the thread of the test."""
 
-    def __init__(self, name: str, settings: AmqpSettings, client: AmqpPublisher) -> None:
+    def __init__(self, name: str, settings: AmqpSettings, client: AmqpPublisher, backoff: Backoff) -> None:
+        self.backoff = backoff
         self.is_connected = self.is_blocked = False
         self.is_stopped = False
         self.delayed: list[Callable[[], None]] = []
@@ -335,6 +337,13 @@ def test_what_was_sent_and_not_confirmed_in_time_may_be_there_and_a_late_confirm
     assert (caught.value.reason, caught.value.may_be_there) == ("timeout", True)
     assert done(first) == [True]
     assert (desk.publisher.published, desk.publisher.failures) == (1, 1)
+
+
+def test_a_broker_that_is_back_is_found_before_a_message_runs_out_of_time() -> None:
+    desk = Desk()
+    desk.submit("a")
+
+    assert max(desk.link.backoff.delay() for _ in range(100)) < TIMEOUT / 4
 
 
 def test_no_more_than_so_many_are_on_their_way() -> None:

@@ -17,7 +17,9 @@ _TRUSTED = 10.0
 class Backoff:
     """Seconds to wait, doubled each time. Threads: one."""
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, longest: float = _LONGEST, clock: Callable[[], float] = time.monotonic) -> None:
+        """Begin with the shortest; none is longer than `longest` seconds."""
+        self._longest = longest
         self._clock = clock
         self._delay = _FIRST
         self._works_since: float | None = None
@@ -32,5 +34,5 @@ class Backoff:
             self._delay = _FIRST
         self._works_since = None
         delay = random.uniform(self._delay / 2, self._delay)
-        self._delay = min(2 * self._delay, _LONGEST)
+        self._delay = min(2 * self._delay, self._longest)
         return delay

@@ -62,7 +62,7 @@ class Link(threading.Thread):
         error: What ended the thread although nobody had asked for it; None if nothing did.
     """
 
-    def __init__(self, name: str, settings: AmqpSettings, client: Client) -> None:
+    def __init__(self, name: str, settings: AmqpSettings, client: Client, backoff: Backoff | None = None) -> None:
         super().__init__(name=name, daemon=True)
         self.is_connected = self.is_blocked = False
         self.disconnects = self.failures = 0
@@ -71,7 +71,7 @@ class Link(threading.Thread):
         self._client = client
         self._brokers = parameters_of(settings)
         self._attempts = 0
-        self._backoff = Backoff()
+        self._backoff = backoff or Backoff()
         self._ioloop: Any = None
         self._connection: pika.SelectConnection | None = None
         self._calls: deque[Callable[[], None]] = deque()

@@ -26,6 +26,7 @@ import pika
 
 from ..errors import PublishError
 from ..logs import Repeats, held_back
+from .backoff import Backoff
 from .link import Link
 from .settings import AmqpSettings
 from .wire import LONGEST_NAME, Outgoing, from_fedmsg
@@ -40,6 +41,10 @@ MOST_OUTSTANDING = 1000
 
 #: Seconds that closing may take, and before a channel is tried again that the broker does not want to open.
 _CLOSING, _AGAIN = 5.0, 1.0
+
+#: Seconds before a broker is tried again that cannot be reached, at the most: well below the time that a message has,
+#: or who publishes when the broker is back might wait for the next attempt until that is up.
+_LONGEST_DELAY = 5.0
 
 #: Why nothing can be published any more.
 _CLOSED = "the publisher is closed: publish before the hub or the script ends"
@@ -177,7 +182,7 @@ class AmqpPublisher:
 
     def _started_link(self) -> Link:
         if self._link is None:
-            self._link = Link("amqp-publisher", self._settings, self)
+            self._link = Link("amqp-publisher", self._settings, self, Backoff(longest=_LONGEST_DELAY))
             self._link.start()
         return self._link
 
