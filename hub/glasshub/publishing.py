@@ -94,7 +94,7 @@ class Publisher:
         if schema:
             said["fedora_messaging_schema"] = schema
         document = self._document(topic, body, said)
-        self._sender.publish(topic.encode("utf-8"), _encoded(topic, document))
+        self._sender.publish(*_encoded(topic, document))
         return str(document["msg_id"])
 
     def close(self) -> None:
@@ -179,10 +179,11 @@ def _known_severity(topic: str, severity: int) -> int:
     return severity
 
 
-def _encoded(topic: str, document: Mapping[str, Any]) -> bytes:
+def _encoded(topic: str, document: Mapping[str, Any]) -> tuple[bytes, bytes]:
     try:
-        return json.dumps(document, allow_nan=False).encode("ascii")
+        return topic.encode("utf-8"), json.dumps(document, allow_nan=False).encode("ascii")
+    except UnicodeEncodeError:
+        reason = "its topic cannot be written in UTF-8"
     except (TypeError, ValueError, RecursionError) as error:
-        raise PublishError(
-            f"cannot publish {topic!r}: JSON cannot say what is in its body: {error}", reason="invalid", topic=topic
-        ) from None
+        reason = f"JSON cannot say what is in its body: {error}"
+    raise PublishError(f"cannot publish {topic!r}: {reason}", reason="invalid", topic=topic)

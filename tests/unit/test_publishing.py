@@ -97,6 +97,11 @@ def test_what_cannot_be_said_is_an_error_and_nothing_is_published(
     assert sent.messages == []
 
 
+def test_a_topic_that_is_no_text_is_an_error(sent: Sent) -> None:
+    with pytest.raises(PublishError, match="its topic cannot be written in UTF-8"):
+        glasshub.publish("\udcff", {})
+
+
 def test_without_a_hub_there_is_nothing_to_publish_with_and_the_error_says_what_to_do() -> None:
     with pytest.raises(PublishError, match=r"there is no hub around.*glasshub.Publisher.from_config\(\)"):
         glasshub.publish("org.a", {})
