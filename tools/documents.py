@@ -186,6 +186,7 @@ Each worker process says in the stats nothing of its own: consumers have their r
 | 1 | could not start, or a thread of the hub died: one line on standard error says why |
 | 2 | the command line or the configuration is wrong: one line says what, where, and what to do |
 | 4 | stopped as it was told to, but messages were left undone; the log says how many of which consumer |
+| other | stopped because a consumer raised `Halt` with that exit code |
 | 130, 143 | ended by a third SIGINT or SIGTERM, whatever hung |
 | 141 | whoever read the output has gone |
 

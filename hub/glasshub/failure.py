@@ -102,8 +102,14 @@ class Aftercare(Protocol):
     def can_park(self) -> bool:
         """Whether there is a place to put messages away."""
 
-    def halt(self, station: int, reason: str) -> None:
-        """Have the hub stop, since that consumer cannot go on; the message at hand stays as it is."""
+    def halt(self, station: int, reason: str, exit_code: int) -> None:
+        """Have the hub stop, since that consumer cannot go on; the message at hand stays as it is.
+
+        Args:
+            station: Whose it is, by index.
+            reason: Why.
+            exit_code: What the hub is to exit with; 0 for what it exits with anyway.
+        """
 
 
 class Care:
@@ -136,10 +142,10 @@ class Care:
         """See `Aftercare.park`."""
         self._aftercare.park(self._station, frame, failure)
 
-    def halt(self, reason: str) -> None:
+    def halt(self, reason: str, exit_code: int) -> None:
         """See `Aftercare.halt`."""
         self.is_halted = True
-        self._aftercare.halt(self._station, reason)
+        self._aftercare.halt(self._station, reason, exit_code)
 
 
 def one_line(error: BaseException) -> str:

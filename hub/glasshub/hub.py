@@ -82,6 +82,8 @@ class Hub:
         self._notifier = notifier
         self.segment_path = directory / f"{config.hub.name}.stats"
         self.socket_path = directory / f"{config.hub.name}.sock"
+        #: What a consumer that cannot go on wants the process to exit with; 0 where nobody says so.
+        self.exit_code = 0
         self._members: Sequence[Member] = ()
         self._is_stopping = False
         self._is_aborting = False
@@ -98,6 +100,11 @@ class Hub:
         """Have `run` stop receiving, drain, and return. Threads: any; signal handlers too."""
         self._is_stopping = True
         self._wakeup.ring()
+
+    def halt(self, exit_code: int) -> None:
+        """Stop as on request, because a consumer cannot go on; see `exit_code`. Threads: any."""
+        self.exit_code = self.exit_code or exit_code
+        self.request_stop()
 
     def request_abort(self) -> None:
         """Have `run` return without draining. Threads: any; signal handlers too."""
@@ -183,11 +190,11 @@ class Hub:
         if self._config.spool.directory:
             log = open_spool(self._config, crew.members)
             full, memory = self._config.spool.full, self._config.hub.memory
-            return SpooledShape(kind, stations, segment, log, full=full, memory=memory, stop=self.request_stop)
+            return SpooledShape(kind, stations, segment, log, full=full, memory=memory, halt=self.halt)
         if not self._source.acknowledges:
             logger.info("the backlog is in memory, and gone when the hub is killed: [spool] directory puts it on disk")
         memory, park = self._config.hub.memory, self._source.park
-        return kind(stations, segment, memory=memory, stop=self.request_stop, park=park)
+        return kind(stations, segment, memory=memory, halt=self.halt, park=park)
 
     def _router(self, stations: list[Station]) -> Router:
         return Router(

@@ -47,14 +47,22 @@ class Retry(ConsumerSignal):
 class Halt(ConsumerSignal):
     """The hub is to stop, because the consumer cannot go on.
 
-    The message at hand is not finished: with a spool it is the next that the consumer gets after a start. Meanwhile
-    the consumer gets nothing more; the others finish their backlog, as at any stop.
+    The message at hand is not finished, unless the consumer says so: with a spool it is the next that the consumer gets
+    after a start. Meanwhile the consumer gets nothing more; the others finish their backlog, as at any stop.
     """
 
-    def __init__(self, reason: str = "") -> None:
-        """Say why, for the log."""
+    def __init__(self, reason: str = "", *, exit_code: int = 0, is_done: bool = False) -> None:
+        """Say why, for the log.
+
+        Args:
+            reason: Why.
+            exit_code: What the hub exits with; 0 for what it exits with anyway.
+            is_done: Whether the message at hand is finished.
+        """
         super().__init__(reason)
         self.reason = reason
+        self.exit_code = exit_code
+        self.is_done = is_done
 
 
 #: The longest time that a message may be put off, a year: what is further off is a mistake.

@@ -114,13 +114,20 @@ class Runner:
             logger.debug("%s drops a message of topic %r: %s", self._name, frame.topic, signal.reason)
             return Outcome.DISCARDED
         if isinstance(signal, Halt):
-            logger.error("%s halts the hub: %s", self._name, signal.reason or "it gives no reason")
-            self._care.halt(signal.reason)
+            self._halt(signal, frame)
             return None
         if not isinstance(signal, Retry) or (policy.retries and frame.attempts >= policy.retries):
             return self._give_up(frame, signal)
         self._retry(frame, one_line(signal), signal.after)
         return None
+
+    def _halt(self, signal: Halt, frame: Frame) -> None:
+        logger.error("%s halts the hub: %s", self._name, signal.reason or "it gives no reason")
+        if signal.is_done:
+            self._slots.finished(Outcome.PROCESSED, _clock())
+            if frame.completion is not None:
+                frame.completion.one_done()
+        self._care.halt(signal.reason, signal.exit_code)
 
     def _after_failure(self, frame: Frame, error: BaseException) -> Outcome | None:
         if frame.attempts >= self._care.policy.retries:

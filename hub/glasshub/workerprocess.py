@@ -214,9 +214,9 @@ class RemoteAftercare:
         """See `Aftercare.can_park`; who asks is in the hub."""
         return False
 
-    def halt(self, station: int, reason: str) -> None:
+    def halt(self, station: int, reason: str, exit_code: int) -> None:
         """See `Aftercare.halt`."""
-        self._send("halted", self._places[station], reason)
+        self._send("halted", self._places[station], reason, exit_code)
 
 
 class Bench(ThreadsShape):

@@ -19,7 +19,7 @@ class KeptAftercare:
         self.can_park = can_park
         self.retried: list[tuple[int, Frame, float, str]] = []
         self.parked: list[tuple[int, Frame, Failure]] = []
-        self.halted: list[tuple[int, str]] = []
+        self.halted: list[tuple[int, str, int]] = []
 
     def retry(self, station: int, frame: Frame, after: float, error: str) -> None:
         """See `Aftercare.retry`."""
@@ -29,6 +29,6 @@ class KeptAftercare:
         """See `Aftercare.park`."""
         self.parked.append((station, frame, failure))
 
-    def halt(self, station: int, reason: str) -> None:
+    def halt(self, station: int, reason: str, exit_code: int) -> None:
         """See `Aftercare.halt`."""
-        self.halted.append((station, reason))
+        self.halted.append((station, reason, exit_code))

@@ -60,6 +60,7 @@ class Rig:
         shape: The shape.
         segment: Its segment.
         is_halted: Whether a consumer wanted the hub to stop.
+        exit_code: What it wanted the hub to exit with.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Rig:
         aftercare: Aftercare | None = None,
     ) -> None:
         self.is_halted = threading.Event()
+        self.exit_code = 0
         shape, _, spool = shape.partition(SPOOLED[0])
         kind = SHAPES[shape]
         rows = [ConsumerRow(seat.name, kind.workers_of(seat.workers), True) for seat in seats]
@@ -100,11 +102,15 @@ class Rig:
             names = [seat.name for seat in seats]
             log = Log(path.with_suffix(".spool"), consumers=names, synchronous="NORMAL", limit_bytes=limit)
             self.shape = SpooledShape(
-                kind, self.stations, self.segment, log, memory=memory, full=full, stop=self.is_halted.set
+                kind, self.stations, self.segment, log, memory=memory, full=full, halt=self._halted
             )
         else:
-            self.shape = kind(self.stations, self.segment, memory=memory, stop=self.is_halted.set, aftercare=aftercare)
+            self.shape = kind(self.stations, self.segment, memory=memory, halt=self._halted, aftercare=aftercare)
         self._everybody = tuple(range(len(seats)))
+
+    def _halted(self, exit_code: int) -> None:
+        self.exit_code = exit_code
+        self.is_halted.set()
 
     def publish(self, *frames: Frame, to: Sequence[int] | None = None) -> None:
         """Dispatch messages to all consumers, or to some of them."""

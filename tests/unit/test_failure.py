@@ -220,6 +220,26 @@ def test_a_halt_stops_the_hub_and_leaves_the_message_at_hand_and_all_behind_it(
 
 
 @every_shape
+def test_a_halt_may_leave_its_message_finished_and_say_what_to_exit_with(shape: str, path: Path) -> None:
+    consumer = RaisingConsumer(lambda: Halt("enough", exit_code=7, is_done=True), on=[b"1"])
+    done: list[bytes] = []
+    frames = [frame(number) for number in range(3)]
+    for each in frames:
+        each.completion = Completion(1, lambda body=each.body: done.append(body))  # type: ignore[misc]
+
+    with running(path, shape, Seat("halting", consumer)) as rig:
+        rig.publish(*frames)
+        assert rig.is_halted.wait(PATIENCE)
+        rig.settle()
+        rig.finish()
+        stats = rig.stats()
+
+    assert rig.exit_code == 7
+    assert (stats.processed, stats.in_flight, stats.backlog) == (2, 0, 1)
+    assert done == [b"0", b"1"]
+
+
+@every_shape
 def test_a_message_is_done_once_and_only_when_it_is_not_tried_again(shape: str, path: Path) -> None:
     consumer = FlakyConsumer(ValueError, 2, b"1")
     done: list[int] = []
@@ -528,7 +548,7 @@ class TestWhatIsKept:
 def clocked(**bounds: Any) -> tuple[FakeClock, Redelivery]:
     """A redelivery, and its clock."""
     clock = FakeClock()
-    return clock, Redelivery(lambda: None, clock=lambda: clock_ns(clock), **bounds)
+    return clock, Redelivery(lambda exit_code: None, clock=lambda: clock_ns(clock), **bounds)
 
 
 def clock_ns(clock: FakeClock) -> int:

@@ -328,11 +328,11 @@ def test_who_halts_the_hub_gets_nothing_more_and_keeps_nobody_waiting(make: Call
     kept.bench.put(1)
     kept.wait_for(1)
 
-    kept.process.heard["halted"](0, "the database is gone")
+    kept.process.heard["halted"](0, "the database is gone", 3)
     kept.bench.put(5)
     kept.settled()
 
-    assert kept.aftercare.halted == [(0, "the database is gone")]
+    assert kept.aftercare.halted == [(0, "the database is gone", 3)]
     assert bodies(kept.process.given[0]) == [1]
     assert kept.keeper.is_done
     assert not kept.bench.desk.is_out, "a suspect of another consumer would wait for it in vain"

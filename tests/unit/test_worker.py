@@ -44,7 +44,7 @@ class Bench:
         self.clock = FakeClock()
         self.repeats = Repeats(period=10.0, clock=self.clock)
         self.policy = RetryPolicy()
-        self.redelivery = Redelivery(lambda: None)
+        self.redelivery = Redelivery(lambda exit_code: None)
         rows = [ConsumerRow(name, 1, True) for name in ("a", "b", "c")]
         self.segment = SegmentWriter(path, rows, name="bench", version="1", shape="threads", source="memory")
 

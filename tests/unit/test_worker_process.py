@@ -336,6 +336,6 @@ class TestRemoteAftercare:
         aftercare = RemoteAftercare(said, [2, 4])
 
         aftercare.retry(1, one, 2.5, "why")
-        aftercare.halt(1, "reason")
+        aftercare.halt(1, "reason", 3)
 
-        assert said.all == [("retry", 4, 17, 2.5, "why"), ("halted", 4, "reason")]
+        assert said.all == [("retry", 4, 17, 2.5, "why"), ("halted", 4, "reason", 3)]

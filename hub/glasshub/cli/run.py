@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     _say_what_is_configured(effective)
     hub = daemon.made(config, effective.fedmsg, consumers=effective.consumers, producers=effective.producers)
     left = daemon.run(hub, lambda: _say_where(config, hub))
-    return daemon.leave(EXIT_LEFT if left else 0)
+    return daemon.leave(hub.exit_code or (EXIT_LEFT if left else 0))
 
 
 def _say_what_is_configured(effective: Effective) -> None:

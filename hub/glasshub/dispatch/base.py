@@ -103,7 +103,7 @@ class Shape(abc.ABC):
         segment: SegmentSlots,
         *,
         memory: int = 0,
-        stop: Callable[[], None] = lambda: None,
+        halt: Callable[[int], None] = lambda exit_code: None,
         park: Park | None = None,
         aftercare: Aftercare | None = None,
     ) -> None:
@@ -113,7 +113,8 @@ class Shape(abc.ABC):
             stations: The consumers.
             segment: Where everybody counts.
             memory: Bytes that the messages in all queues may take; 0 for no bound.
-            stop: Has the hub stop, because a consumer cannot go on; threads: any.
+            halt: Has the hub stop, because a consumer cannot go on, and exit with that code, or as it would anyway if
+                it is 0; threads: any.
             park: Puts away messages that are given up; None where nobody can.
             aftercare: Who takes care of messages that do not go well, and brings those back with `requeue` that are
                 to be tried again; None for the shape itself.
@@ -123,7 +124,7 @@ class Shape(abc.ABC):
         self._bells: list[Bell] = []
         self._threads: list[WorkerThread] = []
         repeats = Repeats()
-        self._redelivery = Redelivery(stop, park)
+        self._redelivery = Redelivery(halt, park)
         care = aftercare or self._redelivery
         self._cares = [Care(index, station.retry, care) for index, station in enumerate(stations)]
         #: Keeps the queues within their bounds: a shape asks it before it puts.

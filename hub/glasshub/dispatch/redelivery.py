@@ -29,7 +29,7 @@ class Redelivery:
 
     def __init__(
         self,
-        stop: Callable[[], None],
+        halt: Callable[[int], None],
         park: Park | None = None,
         *,
         most: int = _MOST,
@@ -39,13 +39,13 @@ class Redelivery:
         """Keep nothing yet.
 
         Args:
-            stop: Has the hub stop; threads: any.
+            halt: Has the hub stop, with that exit code; threads: any.
             park: Puts a message away; None where nobody's policy parks.
             most: Messages that may wait.
             most_bytes: Bytes that they may take.
             clock: CLOCK_MONOTONIC in nanoseconds.
         """
-        self._stop = stop
+        self._halt = halt
         self._park = park
         self._most = most
         self._most_bytes = most_bytes
@@ -73,9 +73,9 @@ class Redelivery:
         """See `Aftercare.can_park`. Threads: any."""
         return self._park is not None
 
-    def halt(self, station: int, reason: str) -> None:
+    def halt(self, station: int, reason: str, exit_code: int) -> None:
         """See `Aftercare.halt`. Threads: any."""
-        self._stop()
+        self._halt(exit_code)
 
     def due(self) -> list[tuple[int, Frame]]:
         """Take out what is to be put into the queues now: whose it is, and the message. Threads: enqueuer only."""

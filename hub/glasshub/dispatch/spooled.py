@@ -62,7 +62,7 @@ class SpooledShape(Shape):
         *,
         full: str = BLOCK,
         memory: int = 0,
-        stop: Callable[[], None] = lambda: None,
+        halt: Callable[[int], None] = lambda exit_code: None,
     ) -> None:
         """Count what is in the log, and start nothing.
 
@@ -73,13 +73,13 @@ class SpooledShape(Shape):
             log: The log; from now on it belongs to the shape, which closes it.
             full: What happens when the disk takes no more: `block` or `drop-newest`.
             memory: Bytes that what is not in the log may take; 0 for no bound.
-            stop: See `Shape`.
+            halt: See `Shape`.
         """
         self._kind = kind
         self._log = log
         self._memory = memory
         self._is_dropping = full == DROP_NEWEST
-        super().__init__(stations, segment, stop=stop, park=self.park)
+        super().__init__(stations, segment, halt=halt, park=self.park)
 
     def _build(self, stations: Sequence[Station], segment: SegmentSlots, repeats: Repeats) -> None:
         self._enqueuer: EnqueuerSlots = segment.enqueuer
@@ -395,9 +395,9 @@ class SpooledShape(Shape):
         """See `Aftercare.can_park`."""
         return True
 
-    def halt(self, station: int, reason: str) -> None:
+    def halt(self, station: int, reason: str, exit_code: int) -> None:
         """See `Aftercare.halt`. Threads: any."""
-        self._redelivery.halt(station, reason)
+        self._redelivery.halt(station, reason, exit_code)
 
     def requeue(self, station: int, frame: Frame) -> None:
         """See `Shape.requeue`; it has kept its place in the window."""

@@ -309,8 +309,8 @@ class Keeper:
         self._settled(place, [number])
         self._go_on()
 
-    def _halted(self, place: int, reason: str) -> None:
-        self.desks[place].care.halt(reason)
+    def _halted(self, place: int, reason: str, exit_code: int) -> None:
+        self.desks[place].care.halt(reason, exit_code)
         self._go_on()
 
     def _settled(self, place: int, numbers: list[int], *, is_retried: bool = False) -> list[Frame]:

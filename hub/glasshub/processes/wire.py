@@ -28,7 +28,7 @@ From the worker process:
 * `put` consumer, topic, body, received_ns: what a consumer has put into its own queue
 * `topics` consumer, [topic, ...]: it has subscribed anew
 * `publish` topic, body
-* `halted` consumer, reason: it cannot go on, the hub is to stop
+* `halted` consumer, reason, exit_code: it cannot go on, the hub is to stop
 * `halt`: the hub is to stop, because somebody of fedmsg's has called for it
 * `quiet`: the producers have ended
 * `stopped`: the workers have ended
