@@ -11,11 +11,15 @@ _REMEMBERED = 10_000
 _LONGEST_REMEMBERED = 256  # bytes
 
 
+#: A subscription to everything; on a broker, to what the bindings of fedora-messaging's configuration bring.
+BINDINGS = "#"
+
+
 class Router:
     """Finds the consumers of a topic.
 
-    A subscription is a prefix, with every `*` taken out; with `strict` it is the whole topic. A consumer gets a
-    message once, however many of its subscriptions match.
+    A subscription is a prefix, with every `*` taken out; with `strict` it is the whole topic; `BINDINGS` is everything.
+    A consumer gets a message once, however many of its subscriptions match.
 
     Threads: enqueuer only, but for the attributes, which nobody changes.
 
@@ -36,6 +40,7 @@ class Router:
         for consumer, topics in enumerate(self.topics):
             for prefix in {prefix_of(topic) for topic in topics}:
                 self._consumers_of.setdefault(prefix, []).append(consumer)
+        self._of_everything = [consumer for consumer, topics in enumerate(self.topics) if BINDINGS in topics]
         self._lengths = sorted({len(prefix) for prefix in self._consumers_of})
         self._remembered: dict[bytes, tuple[int, ...]] = {}
 
@@ -66,11 +71,11 @@ class Router:
 
     def _search(self, topic: bytes) -> tuple[int, ...]:
         if self.is_strict:
-            return tuple(self._consumers_of.get(topic, ()))
+            return tuple(sorted({*self._consumers_of.get(topic, ()), *self._of_everything}))
         matches = (self._consumers_of.get(topic[:length], ()) for length in self._lengths if length <= len(topic))
         return tuple(sorted({consumer for consumers in matches for consumer in consumers}))
 
 
 def prefix_of(topic: str) -> bytes:
     """The prefix that a subscription stands for."""
-    return topic.replace("*", "").encode("utf-8")
+    return b"" if topic == BINDINGS else topic.replace("*", "").encode("utf-8")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glasshub import routing
-from glasshub.routing import Router, prefix_of
+from glasshub.routing import BINDINGS, Router, prefix_of
 
 _LETTERS = "ab.*é"
 topics = st.text(_LETTERS, max_size=6)
@@ -150,3 +150,12 @@ def _naive(wanted: list[list[str]], topic: str, *, strict: bool) -> tuple[int, .
         if (topic in plain) if strict else any(topic.startswith(prefix) for prefix in plain):
             found.append(index)
     return tuple(found)
+
+
+@pytest.mark.parametrize("is_strict", [False, True])
+def test_who_takes_what_bindings_bring_takes_everything(is_strict: bool) -> None:
+    router = Router([(BINDINGS,), ("org.a",), ("org.b", BINDINGS)], strict=is_strict)
+
+    assert router.match(b"org.a") == (0, 1, 2)
+    assert router.match(b"com.c") == (0, 2)
+    assert router.prefixes == [b""]

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..config import DEFAULT, EACH, QUORUM, Config
 from ..errors import ConfigError
-from ..routing import Router, prefix_of
+from ..routing import BINDINGS, Router, prefix_of
 from .settings import TOPIC_EXCHANGE, AmqpSettings, Binding
 from .wire import LONGEST_NAME
 
@@ -103,15 +103,21 @@ def queue_names(config: Config, consumers: Sequence[str]) -> list[str]:
 
 def _queue_of(config: Config, settings: AmqpSettings, router: Router, index: int, name: str) -> Queue:
     section = config.fedora_messaging
-    exchange = settings.bindings[0].exchange if settings.bindings else TOPIC_EXCHANGE
-    keys = sorted(routing_keys(router.topics[index], is_strict=router.is_strict))
     arguments: dict[str, Any] = {"x-queue-type": section.queue_type}
     if section.queue_type == QUORUM and section.delivery_limit:
         arguments["x-delivery-limit"] = section.delivery_limit
     arguments |= {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": name + PARKED}
-    bindings = [Binding(name, exchange, keys)]
+    bindings = _bindings(name, router.topics[index], settings, is_strict=router.is_strict)
     exchanges = _exchanges_of(settings, bindings)
     return Queue(name, index, bindings, arguments=arguments, exchanges=exchanges, parked=name + PARKED)
+
+
+def _bindings(queue: str, topics: Sequence[str], settings: AmqpSettings, *, is_strict: bool) -> list[Binding]:
+    """What goes into the queue of a consumer that wants these topics."""
+    if BINDINGS in topics and settings.bindings:
+        return [Binding(queue, binding.exchange, binding.routing_keys) for binding in settings.bindings]
+    exchange = settings.bindings[0].exchange if settings.bindings else TOPIC_EXCHANGE
+    return [Binding(queue, exchange, sorted(routing_keys(topics, is_strict=is_strict)))]
 
 
 def _exchanges_of(settings: AmqpSettings, bindings: Iterable[Binding]) -> dict[str, Mapping[str, Any]]:
@@ -128,7 +134,7 @@ def routing_keys(topics: Iterable[str], *, is_strict: bool) -> set[str]:
     keys = set()
     for topic in topics:
         prefix = prefix_of(topic).decode("utf-8")
-        if is_strict:
+        if is_strict and topic != BINDINGS:
             keys.add(prefix)
             continue
         words = prefix.split(".")[:-1]
