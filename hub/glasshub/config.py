@@ -246,8 +246,10 @@ class FedmsgSection:
 class ConsumerSection:
     """One consumer; its name is that of the section."""
 
-    location: str = _setting("", "The class, as module:Class.")
-    topics: tuple[str, ...] = _setting((), "Topics instead of those of the class (native consumers only).")
+    location: str = _setting("", "Its class, or what is called with each message, as module:name.")
+    topics: tuple[str, ...] = _setting(
+        (), "Topics instead of those of the class, or of all that comes; not for consumers of fedmsg."
+    )
     workers: int = _setting(1, "Threads that may run it at the same time, in shapes processes and threads.")
     group: str = _setting("", "Consumers of one group never run at the same time.")
     capacity: int = _setting(

@@ -51,9 +51,10 @@ def made(
     _raise_descriptor_limit()
     directory = Path(config.stats.directory) if config.stats.directory else default_stats_directory()
     kind = RemoteRoster if config.hub.shape == PROCESSES else Roster
-    roster = kind(config, fedmsg, only=consumers, producers=producers)
+    source, callback = _bus(config)
+    roster = kind(config, fedmsg, only=consumers, producers=producers, callback=callback)
     notifier = notify.from_environment(os.environ)
-    return Hub(config, roster, _source(config), directory=directory, version=__version__, notifier=notifier)
+    return Hub(config, roster, source, directory=directory, version=__version__, notifier=notifier)
 
 
 def run(hub: Hub, on_ready: Callable[[], None]) -> list[Left]:
@@ -89,14 +90,16 @@ def leave(code: int) -> int:
     return code
 
 
-def _source(config: Config) -> Source:
+def _bus(config: Config) -> tuple[Source, str]:
+    """Where messages come from, and the consumer that its configuration names."""
     if config.hub.source != FEDORA_MESSAGING:
-        return ZmqSource(config.zmq)
+        return ZmqSource(config.zmq), ""
     require_pika()
     # Here, for a hub on zeromq needs none.
     from .sources.fedora_messaging import FedoraMessagingSource
 
-    return FedoraMessagingSource(config, settings.find(config.fedora_messaging.config, os.environ))
+    found = settings.find(config.fedora_messaging.config, os.environ)
+    return FedoraMessagingSource(config, found), found.callback
 
 
 def _raise_descriptor_limit() -> None:

@@ -69,6 +69,10 @@ class DisabledError(HubError):
     """A consumer or producer is left disabled by its own configuration."""
 
 
+class UnusableError(HubError):
+    """A consumer cannot run as it is, or as what it needs is; the message says why."""
+
+
 class NoConsumerError(HubError):
     """There is no consumer to run: none was named, or none could be built."""
 

@@ -41,11 +41,12 @@ class RemoteRoster:
         *,
         only: Sequence[str] = (),
         producers: Sequence[str] | None = None,
+        callback: str = "",
     ) -> None:
         """See `Roster`."""
         self._config = config
         self._fedmsg = fedmsg
-        self._roster = Roster(config, fedmsg, only=only, producers=producers)
+        self._roster = Roster(config, fedmsg, only=only, producers=producers, callback=callback)
 
     def build(self, stop: Callable[[], None]) -> RemoteCrew:
         """Start the processes, and have each build its part.

@@ -18,13 +18,14 @@ from typing import Any, TypeVar
 
 from .compat.consumers import MokshaConsumer
 from .compat.fedmsg_config import FedmsgConfigFiles
-from .compat.libraries import blame_libraries, require_moksha
+from .compat.fedora_messaging import CallableConsumer, is_callback, name_configuration
+from .compat.libraries import blame_libraries, remedy, require_moksha
 from .compat.moksha import Send, is_moksha_consumer, is_moksha_producer
 from .compat.site import MONITORING, FedmsgSite
 from .config import Config, ConsumerSection
 from .consumer import BoundConsumer, Consumer, NativeConsumer
 from .crew import Crew, Job, Member
-from .errors import ConfigError, DisabledError, MissingLibraryError
+from .errors import ConfigError, DisabledError, MissingLibraryError, UnusableError
 from .logs import kept
 from .publishing import Publisher, install
 from .sender import Sender
@@ -49,16 +50,19 @@ class Roster:
         *,
         only: Sequence[str] = (),
         producers: Sequence[str] | None = None,
+        callback: str = "",
         wanted: Sequence[tuple[str, ConsumerSection]] | None = None,
         relay: Send | None = None,
     ) -> None:
-        """Take the configuration, and the locations (module:Class) that were named on the command line.
+        """Take the configuration, and the locations (module:name) that were named on the command line.
 
         Args:
             config: The configuration.
             fedmsg: fedmsg's; None if there is none.
             only: Consumers that run instead of all others.
             producers: Producers that run instead of those that installed packages declare; None names none.
+            callback: The consumer that fedora-messaging's configuration names, which is built where neither the
+                command line nor a section names any; empty for none.
             wanted: Names and sections of the consumers to build, where that has been found out already.
             relay: Has the hub publish what consumers send, see `sender_of`; None in its own process.
         """
@@ -66,6 +70,7 @@ class Roster:
         self._fedmsg = fedmsg
         self._only = only
         self._producers = producers
+        self._callback = callback
         self._wanted = wanted
         self._relay = relay
         self._site: FedmsgSite | None = None
@@ -81,6 +86,7 @@ class Roster:
         Raises:
             HubError: fedmsg's configuration or packages are not usable.
         """
+        name_configuration(self._config)  # before a consumer is imported, for that may read it
         self._sender = sender_of(self._config, self._relay)
         publisher = Publisher(self._sender)
         install(publisher)  # first: their constructors may publish
@@ -114,6 +120,8 @@ class Roster:
         for name, section in self._config.consumers.items():
             names.add(name)
             yield name, section
+        if self._callback and not names:
+            yield _unused(_class_name(self._callback), self._callback, names), ConsumerSection(location=self._callback)
         for location in self._declared():
             yield _unused(_class_name(location), location, names), ConsumerSection(location=location)
 
@@ -127,7 +135,7 @@ class Roster:
     def _declared(self) -> list[str]:
         """The consumers that installed packages declare, and no section configures; each once."""
         groups = [NATIVE_GROUP, *([MOKSHA_GROUP] if self._fedmsg is not None else [])]
-        configured = {section.location for section in self._config.consumers.values()}
+        configured = {self._callback, *(section.location for section in self._config.consumers.values())}
         return [location for location in self._locations(groups) if location not in configured]
 
     def _locations(self, groups: Iterable[str]) -> list[str]:
@@ -146,17 +154,23 @@ class Roster:
     def _constructor(
         self, name: str, section: ConsumerSection, stop: Callable[[], None]
     ) -> Callable[[], BoundConsumer] | None:
-        """What builds the consumer; None if there is no such class, said in the log. Errors of ours are raised here."""
-        cls = _class_for(name, section.location)
-        if cls is None:
+        """What builds the consumer; None if there is none, said in the log. Errors of ours are raised here."""
+        found = _found(name, section.location)
+        if found is None:
             return None
-        if issubclass(cls, Consumer):
-            return lambda: NativeConsumer(cls(section.settings), section.topics)
-        if is_moksha_consumer(cls):
+        if isinstance(found, type) and issubclass(found, Consumer):
+            return lambda: NativeConsumer(found(section.settings), section.topics)
+        if isinstance(found, type) and is_moksha_consumer(found):
             if section.topics:
                 raise ConfigError(f"{section.location}: a consumer of fedmsg sets its topics itself")
-            return functools.partial(self._fedmsg_site(stop).consumer, cls)
-        logger.error("%s: %r is neither a glasshub.Consumer nor a consumer of fedmsg or Moksha", name, cls)
+            return functools.partial(self._fedmsg_site(stop).consumer, found)
+        if is_callback(found):
+            return lambda: CallableConsumer(found, name, section.topics)
+        logger.error(
+            "%s: %r is no glasshub.Consumer, no consumer of fedmsg or Moksha, and cannot be called with a message",
+            name,
+            found,
+        )
         return None
 
     def _jobs(self, stop: Callable[[], None]) -> Iterator[Job]:
@@ -190,10 +204,10 @@ class Roster:
         return [location for location in dict.fromkeys(locations) if location != MONITORING]
 
     def _built_producer(self, name: str, location: str, stop: Callable[[], None]) -> Any:
-        cls = _class_for(name, location)
+        cls = _found(name, location)
         if cls is None:
             return None
-        if not is_moksha_producer(cls):
+        if not (isinstance(cls, type) and is_moksha_producer(cls)):
             logger.error("%s: %r is no producer of Moksha", name, cls)
             return None
         return _constructed(name, functools.partial(self._fedmsg_site(stop).producer, cls))
@@ -226,27 +240,23 @@ def _class_name(location: str) -> str:
     return location.rpartition(":")[2]
 
 
-def _class_for(name: str, location: str) -> type | None:
-    """The class at that location; None, said in the log, when there is none.
+def _found(name: str, location: str) -> Any:
+    """The class or callback at that location; None, said in the log, when there is none.
 
     Raises:
         MissingLibraryError: It is one of fedmsg's, of which none can be loaded here.
     """
     try:
         with kept():
-            cls = _loaded(location)
+            return _loaded(location)
     except ImportError as error:
         blame_libraries(error)
-        logger.error("%s: cannot load %s: %s", name, location, error)
+        logger.error("%s: cannot load %s: %s%s", name, location, error, remedy(error))
         return None
     except (Exception, SystemExit) as error:
         blame_libraries(error)
         logger.exception("%s: importing %s failed", name, location)
         return None
-    if not isinstance(cls, type):
-        logger.error("%s: %s is no class", name, location)
-        return None
-    return cls
 
 
 def _loaded(location: str) -> Any:
@@ -258,7 +268,7 @@ def _loaded(location: str) -> Any:
     """
     module_name, colon, name = location.partition(":")
     if not (module_name and colon and name):
-        raise ImportError("a consumer or producer is named as module:Class")
+        raise ImportError("a consumer or producer is named as module:name")
     found = importlib.import_module(module_name)
     try:
         return functools.reduce(getattr, name.split("."), found)
@@ -277,7 +287,7 @@ def _constructed(name: str, construct: Callable[[], T]) -> T | None:
             return construct()
     except DisabledError:
         raise
-    except MissingLibraryError as error:
+    except (MissingLibraryError, UnusableError) as error:
         logger.error("%s: %s: it will not run", name, error)
         return None
     except (Exception, SystemExit):

@@ -270,6 +270,18 @@ def test_printed_configuration_names_the_queues_of_the_whole_hub(
     assert "\n# queue that the broker names, for all consumers\n" in capsys.readouterr().out
 
 
+def test_printed_configuration_names_the_callback_that_the_file_has_run(
+    broker: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broker.write_text(f'callback = "shop:sold"\n{broker.read_text(encoding="utf-8")}', encoding="utf-8")
+
+    cli.main(["config", "--fedora-messaging", str(broker), "--no-discover"])
+
+    printed = capsys.readouterr().out
+    assert "\n# consumer sold = shop:sold\n" in printed
+    assert "\n# queue glasshub.sold, for sold\n" in printed
+
+
 def test_without_pika_there_is_a_line_that_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, load: Load, tmp_path: Path
 ) -> None:

@@ -30,7 +30,7 @@ from ..message import decode_json
 BASE_SCHEMA, INFO = "base.message", 20
 
 #: What fedora-messaging knows: DEBUG, INFO, WARNING, ERROR.
-_SEVERITIES = (10, INFO, 30, 40)
+SEVERITIES = (10, INFO, 30, 40)
 
 #: Bytes that AMQP has for a topic, or the name of anything.
 LONGEST_NAME = 255
@@ -40,8 +40,8 @@ LONGEST_NAME = 255
 _CHARACTER_SETS = ("utf-8", "utf8", "utf-16", "utf-32", "ascii", "us-ascii", "iso-8859-1", "iso-8859-15", "latin-1")
 
 #: Headers that fedora-messaging gives a meaning.
-_SCHEMA, _PACKAGE = "fedora_messaging_schema", "fedora_messaging_schema_package"
-_SEVERITY, _SENT = "fedora_messaging_severity", "sent-at"
+SCHEMA, _PACKAGE = "fedora_messaging_schema", "fedora_messaging_schema_package"
+SEVERITY, _SENT = "fedora_messaging_severity", "sent-at"
 
 #: Before a body that nobody can read: it is no JSON then, whatever follows.
 _UNREADABLE = b"not JSON: "
@@ -143,7 +143,7 @@ def from_fedmsg(topic: bytes, body: bytes, *, prefix: str = "", priority: int | 
         "content_type": "application/json",
         "content_encoding": "utf-8",
         "delivery_mode": 2,
-        "headers": _headers(envelope, priority),
+        "headers": headers_of(envelope, priority),
         "message_id": message_id if _is_name(message_id) else str(uuid.uuid4()),
         "priority": priority,
     }
@@ -197,20 +197,20 @@ def _is_fedmsgs(document: Any) -> bool:
     return isinstance(document, dict) and {"topic", "msg", "timestamp"} <= document.keys()
 
 
-def _headers(envelope: Mapping[str, Any], priority: int | None) -> dict[str, Any]:
-    """Headers with which fedora-messaging takes the message."""
+def headers_of(envelope: Mapping[str, Any], priority: int | None = None) -> dict[str, Any]:
+    """Headers with which fedora-messaging takes a message of fedmsg's, that document."""
     found = envelope.get("headers")
     headers = {
         name: value
         for name, value in (found.items() if isinstance(found, Mapping) else ())
         if _is_name(name) and not _is_command(name) and _is_field(value)
     }
-    if not isinstance(headers.setdefault(_SCHEMA, BASE_SCHEMA), str):
-        headers[_SCHEMA] = BASE_SCHEMA
+    if not isinstance(headers.setdefault(SCHEMA, BASE_SCHEMA), str):
+        headers[SCHEMA] = BASE_SCHEMA
     if not isinstance(headers.get(_PACKAGE, ""), str):
         del headers[_PACKAGE]
-    if headers.get(_SEVERITY) not in _SEVERITIES:
-        headers[_SEVERITY] = INFO
+    if headers.get(SEVERITY) not in SEVERITIES:
+        headers[SEVERITY] = INFO
     if not isinstance(headers.get(_SENT), str):
         headers[_SENT] = _iso(envelope.get("timestamp"))
     headers["priority"] = priority or 0

@@ -68,7 +68,13 @@ def _comments(effective: Effective) -> Iterator[str]:
         yield f"Of all consumers only these run: {_on_one_line(', '.join(effective.consumers))}"
     if effective.producers is not None:
         yield f"Of all producers only these run: {_on_one_line(', '.join(effective.producers) or 'none')}"
-    roster = Roster(effective.config, effective.fedmsg, only=effective.consumers, producers=effective.producers)
+    roster = Roster(
+        effective.config,
+        effective.fedmsg,
+        only=effective.consumers,
+        producers=effective.producers,
+        callback=effective.broker.callback if effective.broker is not None else "",
+    )
     yield "What will be built; its own configuration may leave it disabled:"
     wanted = list(roster.wanted())
     for name, section in wanted:

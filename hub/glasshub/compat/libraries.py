@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The libraries that consumers of fedmsg and Moksha stand on, and what to install where one of them does not work.
+"""The libraries that consumers of others stand on, and what to install where one of them does not work.
 
 Nothing here is imported before somebody wants such a consumer: a hub without any needs none of these libraries.
 docs/libraries.md tells which versions work.
@@ -36,6 +36,7 @@ _LIBRARIES: Mapping[str, Library] = MappingProxyType(
     {
         "OpenSSL": Library("pyOpenSSL", "python3-pyOpenSSL"),
         "dateutil": Library("python-dateutil", "python3-dateutil"),
+        "fedora_messaging": Library("fedora-messaging", "python3-fedora-messaging"),
         "fedmsg": Library("fedmsg[consumers,crypto_ng]>=1.1", "python3-fedmsg"),
         "moksha": Library("moksha.hub", "python3-moksha-hub"),
         "moksha.common": Library("moksha.common", "python3-moksha-common"),
@@ -76,6 +77,11 @@ def blame_libraries(error: BaseException) -> None:
     """
     if {"fedmsg", "moksha"} & {_top(module) for module in (_missing(error), *_modules_of(error))}:
         require_moksha()
+
+
+def remedy(error: ImportError) -> str:
+    """What to install where fedora-messaging is missing, to stand behind the error; else nothing."""
+    return f": {_library('fedora_messaging')}" if _top(_missing(error)) == "fedora_messaging" else ""
 
 
 def _explain(error: Exception) -> NoReturn:
