@@ -31,17 +31,22 @@ class ReactorThread(threading.Thread):
         self._pool = pool
 
     def run(self) -> None:
-        """Run it until it is stopped, by us or by a consumer."""
-        from twisted.internet.task import LoopingCall
-
+        """Run it until it is stopped, by us or by a consumer; nothing, if somebody else runs it."""
+        self._reactor.callFromThread(self._prepare)
+        if _is_crochets():
+            return
         try:
-            LoopingCall(lambda: None).start(_TICK)
-            self._reactor.suggestThreadPoolSize(_POOL + self._pool)
             self._reactor.run(installSignalHandlers=False)
         except Exception:
             logger.critical("Twisted's reactor died", exc_info=True)
         finally:
             self._stopped()
+
+    def _prepare(self) -> None:
+        from twisted.internet.task import LoopingCall
+
+        LoopingCall(lambda: None).start(_TICK)
+        self._reactor.suggestThreadPoolSize(_POOL + self._pool)
 
     def stop(self, timeout: float) -> bool:
         """Stop it, and wait for it and the threads of its pool for at most so many seconds; whether they ended."""
@@ -53,3 +58,19 @@ class ReactorThread(threading.Thread):
     def _end(self) -> None:
         if self._reactor.running:
             self._reactor.stop()
+
+
+def _is_crochets() -> bool:
+    """Whether crochet runs the reactor; if not, it is told to leave that to us.
+
+    Whoever publishes with fedora-messaging has it run by crochet, and may have done so in a constructor.
+    """
+    try:
+        import crochet
+    except ImportError:
+        return False
+    try:
+        crochet.no_setup()
+    except RuntimeError:  # it has begun
+        return True
+    return False
