@@ -11,7 +11,8 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..config import Config
+from ..config import ZMQ, Config
+from ..errors import UnusableError
 from ..publisher import Publisher
 from ..sender import Sender
 from ..stats import FetchSlots
@@ -58,7 +59,8 @@ class FedmsgSite:
         self._config = config
         self._stop = stop
         self._fedmsg = files.hub_config(config.zmq)
-        if self._fedmsg["validate_signatures"]:
+        self._is_on_zmq = config.hub.source == ZMQ
+        if self._fedmsg["validate_signatures"] and self._is_on_zmq:
             require_crypto(self._fedmsg)
         if sender is not None:
             sender.open()  # who subscribes to what they send is to be connected by then
@@ -79,16 +81,26 @@ class FedmsgSite:
         Raises:
             DisabledError: Its configuration leaves it disabled.
             MissingLibraryError: It checks signatures, and nothing to check them with is installed.
+            UnusableError: It checks signatures, and there are none.
             Exception: Its constructor did.
         """
         make_bot_usable(cls)
         bound = self.hub.build(cls)
         if getattr(bound.author, "validate_signatures", False):
-            require_crypto(self._fedmsg)
-        missed = Missed.by(bound, self._config.hub.name)
-        if missed is not None:
-            self._missed.append(missed)
+            self._require_signatures()
+        if self._is_on_zmq:  # a broker has kept what the consumer has missed
+            missed = Missed.by(bound, self._config.hub.name)
+            if missed is not None:
+                self._missed.append(missed)
         return bound
+
+    def _require_signatures(self) -> None:
+        if not self._is_on_zmq:
+            raise UnusableError(
+                "it checks signatures, and messages of fedora-messaging have none, for the broker knows who publishes: "
+                "set validate_signatures = False in fedmsg's configuration, or in the consumer, if it says True itself"
+            )
+        require_crypto(self._fedmsg)
 
     def producer(self, cls: type) -> Any:
         """Build a producer.
