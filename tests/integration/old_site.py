@@ -52,6 +52,14 @@ class Site(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
         note(self, message["body"]["msg"])
 
 
+class Whole(Site):
+    """Notes all of a message."""
+
+    def consume(self, message: Any) -> None:
+        """Note it."""
+        note(self, message)
+
+
 class Commanded(Site):
     """Does what a message says."""
 
