@@ -182,7 +182,7 @@ Each worker process says in the stats nothing of its own: consumers have their r
 
 | code | meaning |
 | --- | --- |
-| 0 | stopped as it was told to, nothing left undone but what the spool keeps |
+| 0 | stopped as it was told to, nothing left undone but what the spool, or the broker, keeps |
 | 1 | could not start, or a thread of the hub died: one line on standard error says why |
 | 2 | the command line or the configuration is wrong: one line says what, where, and what to do |
 | 4 | stopped as it was told to, but messages were left undone; the log says how many of which consumer |

@@ -321,6 +321,13 @@ class Hub:
     def _snapshot(self) -> Snapshot:
         return glasshub_stats.read(str(self.segment_path))
 
+    def _returned(self, index: int, consumer: ConsumerStats) -> int:
+        """How many of a consumer's messages a broker has again once the source is closed."""
+        if not self._source.acknowledges:
+            return 0
+        queues = [queue for queue in self._source.state().queues if queue.consumer in (index, None)]
+        return min(_unfinished(consumer), sum(queue.unacknowledged for queue in queues))
+
     def _left(self, shape: Shape, crew: Staff) -> list[Left]:
         """What is left undone, said in the log, and not kept for the next start, which is said as well."""
         running = [row for row, member in enumerate(crew.members) if member.consumer is not None]
@@ -328,13 +335,15 @@ class Hub:
         left: list[Left] = []
         is_kept = False
         for index, row in enumerate(running):
-            consumer, kept = consumers[row], shape.kept(index)
+            consumer, kept, where = consumers[row], shape.kept(index), "for the next start"
+            if not kept:
+                kept, where = self._returned(index, consumer), "on the broker"
             undone = _undone(consumer, kept)
             if undone is not None:
                 left.append(undone)
             if kept:
                 is_kept = True
-                logger.info("kept for the next start: %s: %d messages", consumer.name, kept)
+                logger.info("kept %s: %s: %d messages", where, consumer.name, kept)
         for item in left:
             logger.warning(
                 "left undone: %s: %d messages waiting, %d in flight%s",
@@ -346,6 +355,10 @@ class Hub:
         if not left:
             logger.info("stopped; nothing is lost" if is_kept else "stopped; nothing was left undone")
         return left
+
+
+def _unfinished(consumer: ConsumerStats) -> int:
+    return consumer.backlog + consumer.in_flight + consumer.delayed
 
 
 def _stations(members: Sequence[Member], segment: SegmentWriter) -> list[Station]:
@@ -384,7 +397,7 @@ def _no_consumer(crew: Staff) -> str:
 
 def _undone(consumer: ConsumerStats, kept: int) -> Left | None:
     """What nobody keeps of a consumer's messages; what is kept is what came last."""
-    lost = consumer.backlog + consumer.in_flight + consumer.delayed - kept
+    lost = _unfinished(consumer) - kept
     if lost <= 0:
         return None
     in_flight = min(lost, consumer.in_flight)

@@ -59,7 +59,9 @@ class Moody:
         if mood == "fail":
             raise RuntimeError("no such rule")
         if mood == "halt":
-            raise exceptions.HaltConsumer(exit_code=7, reason="enough", requeue=message.body["requeue"])
+            raise exceptions.HaltConsumer(
+                exit_code=message.body.get("exit_code", 7), reason="enough", requeue=message.body["requeue"]
+            )
         write_down(message, attempts=self._attempts[message.id])
 
 

@@ -20,7 +20,7 @@ import pytest
 from tools.rabbitmq import Broker
 
 from ..needs import module
-from .brokers import EXCHANGE, HEADERS, channel_of, depth, hub_on_broker, publish
+from .brokers import EXCHANGE, HEADERS, channel_of, depth, hub_on_broker, publish, settings_file
 from .hubs import DEADLINE, Bus, HubProcess, hub_on, wait_until
 from .old_site import ENABLED, noted
 from .published.environment import published_python
@@ -144,6 +144,27 @@ def test_a_callback_that_halts_ends_the_hub_with_its_exit_code(
         assert hub.snapshot().consumer("Moody").processed == 1 - left
         assert "Moody halts the hub: enough" in hub.said()
     assert depth(broker, f"halts-{left}.Moody").ready == left
+
+
+def test_what_a_stopped_hub_was_given_and_has_not_finished_is_on_the_broker_and_not_left_undone(
+    tmp_path: Path, broker: Broker, written: Written
+) -> None:
+    with hub_with(broker, tmp_path, "returned", "Moody", settings=written.settings) as hub:
+        assert hub.stop() == 0
+    publish(broker, "org.a.b", {"mood": "halt", "requeue": False, "exit_code": 0})
+    for _ in range(4):
+        publish(broker, "org.a.b", {})
+
+    settings = settings_file(tmp_path, broker, written.settings)
+    hub = HubProcess(tmp_path, None, ["--fedora-messaging", str(settings), *consumers("Moody")], name="returned")
+    try:
+        assert hub.process.wait(DEADLINE) == 0, hub.said()
+    finally:
+        hub.close()
+
+    assert depth(broker, "returned.Moody").ready == 4
+    assert "kept on the broker: Moody: " in hub.said()
+    assert "left undone:" not in hub.said()
 
 
 def test_the_bindings_of_fedora_messagings_file_say_what_a_callback_gets(
