@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from .backfill import Backfill
@@ -20,8 +20,8 @@ from .gaps import Gap
 from .logs import Repeats, held_back
 from .message import FRAME_WEIGHT, Completion
 from .routing import Router
-from .sources import Batch, Source
-from .stats import EnqueuerSlots
+from .sources import Batch, Source, SourceState
+from .stats import ConsumerSlots, EnqueuerSlots
 
 logger = logging.getLogger(__name__)
 
@@ -48,9 +48,25 @@ class Enqueuer(threading.Thread):
     """
 
     def __init__(
-        self, source: Source, router: Router, shape: Shape, slots: EnqueuerSlots, backfill: Backfill | None = None
+        self,
+        source: Source,
+        router: Router,
+        shape: Shape,
+        slots: EnqueuerSlots,
+        backfill: Backfill | None = None,
+        *,
+        consumers: Sequence[ConsumerSlots] = (),
     ) -> None:
-        """Take everything that it works with; `backfill` where gaps of the bus can be filled."""
+        """Take everything that it works with.
+
+        Args:
+            source: Where messages come from.
+            router: Tells by a topic who is interested.
+            shape: Where they go.
+            slots: The hub's.
+            backfill: What fills gaps of the bus, where they can be filled.
+            consumers: The consumers' slots, by index; a source with queues of theirs on a broker wants them.
+        """
         super().__init__(name="enqueuer", daemon=True)
         self.opened = threading.Event()
         self.error: BaseException | None = None
@@ -59,6 +75,7 @@ class Enqueuer(threading.Thread):
         self._shape = shape
         shape.wake = source.wake
         self._slots = slots
+        self._consumers = consumers
         self._backfill = backfill
         self._is_stopping = threading.Event()
         self._deadline = 0.0
@@ -216,7 +233,34 @@ class Enqueuer(threading.Thread):
             lost=state.lost,
             lost_ns=state.lost_ns,
         )
+        if state.queues:
+            self._publish_queues(state)
         if self._backfill is not None:
             self._backfill.watch(is_lost=state.lost > 0)
         self._published_ns = time.monotonic_ns()
         self._slots.beat(self._published_ns)
+
+    def _publish_queues(self, state: SourceState) -> None:
+        """Show what is on the broker, of each consumer that has a queue there, and of all queues together."""
+        queues = state.queues
+        for queue in queues:
+            if queue.consumer is not None:
+                self._consumers[queue.consumer].broker(
+                    consuming=queue.is_consuming,
+                    ready=queue.ready,
+                    asked_ns=queue.asked_ns,
+                    hubs=queue.hubs,
+                    unacknowledged=queue.unacknowledged,
+                    prefetch=queue.prefetch,
+                    redelivered=queue.redelivered,
+                )
+        self._slots.broker(
+            queues=len(queues),
+            consuming=sum([queue.is_consuming for queue in queues]),
+            ready=sum([queue.ready for queue in queues]),
+            asked_ns=min([queue.asked_ns for queue in queues]),
+            unacknowledged=sum([queue.unacknowledged for queue in queues]),
+            redelivered=sum([queue.redelivered for queue in queues]),
+            faults=state.faults,
+            blocked=state.is_blocked,
+        )

@@ -154,7 +154,10 @@ class Hub:
             stations = _stations(crew.members, segment)
             shape = self._make_shape(crew, stations, segment)
             backfill = self._backfill()
-            enqueuer = Enqueuer(self._source, self._router(stations), shape, segment.enqueuer, backfill)
+            slots = [station.slots for station in stations]
+            enqueuer = Enqueuer(
+                self._source, self._router(stations), shape, segment.enqueuer, backfill, consumers=slots
+            )
             for index, station in enumerate(stations):
                 station.consumer.connect(shape.inlet(index), lambda: enqueuer.reroute(lambda: self._router(stations)))
             # What came just before may have been published later, by another clock.

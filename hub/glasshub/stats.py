@@ -209,6 +209,28 @@ class ConsumerSlots:
         self._slots[_BLOCKING] = 0
         self._blocked_ns = self._slots[_BLOCKED]
 
+    def broker(
+        self,
+        *,
+        consuming: bool,
+        ready: int,
+        asked_ns: int,
+        hubs: int,
+        unacknowledged: int,
+        prefetch: int,
+        redelivered: int,
+    ) -> None:
+        """Publish the state of the consumer's own queue on the broker; `redelivered` is a total."""
+        slots = self._slots
+        slots[_CONSUMER["broker_queue"]] = 1
+        slots[_CONSUMER["broker_consuming"]] = consuming
+        slots[_CONSUMER["broker_ready"]] = ready
+        slots[_CONSUMER["broker_asked_ns"]] = asked_ns
+        slots[_CONSUMER["broker_hubs"]] = hubs
+        slots[_CONSUMER["broker_unacknowledged"]] = unacknowledged
+        slots[_CONSUMER["broker_prefetch"]] = prefetch
+        slots[_CONSUMER["broker_redelivered"]] = redelivered
+
 
 def unseen_slots() -> ConsumerSlots:
     """Slots that nobody reads."""
@@ -431,6 +453,29 @@ class EnqueuerSlots:
         slots[_HUB["source_errors"]] = errors
         slots[_HUB["lost"]] = lost
         slots[_HUB["lost_ns"]] = lost_ns
+
+    def broker(
+        self,
+        *,
+        queues: int,
+        consuming: int,
+        ready: int,
+        asked_ns: int,
+        unacknowledged: int,
+        redelivered: int,
+        faults: int,
+        blocked: bool,
+    ) -> None:
+        """Publish the state of all queues on the broker together; `redelivered` and `faults` are totals."""
+        slots = self._slots
+        slots[_HUB["broker_queues"]] = queues
+        slots[_HUB["broker_consuming"]] = consuming
+        slots[_HUB["broker_ready"]] = ready
+        slots[_HUB["broker_asked_ns"]] = asked_ns
+        slots[_HUB["broker_unacknowledged"]] = unacknowledged
+        slots[_HUB["broker_redelivered"]] = redelivered
+        slots[_HUB["broker_faults"]] = faults
+        slots[_HUB["broker_blocked"]] = blocked
 
     def gap(self, since_ns: int, until_ns: int) -> None:
         """Count a possible gap that has closed."""

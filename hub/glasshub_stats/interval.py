@@ -20,6 +20,8 @@ CONSUMER_COUNTERS = tuple(
     for m in schema.CONSUMER_FIELDS + schema.WORKER_FIELDS + schema.CONSUMER_DERIVED
     if m.kind == schema.COUNTER and m.unit != "nanoseconds"
 )
+#: Besides: what the broker said last, and when.
+CONSUMER_LEVELS = ("broker_ready", "broker_asked_ns")
 HUB_COUNTERS = tuple(m.name for m in schema.HUB_FIELDS if m.kind == schema.COUNTER)
 
 
@@ -101,7 +103,8 @@ class ConsumerInterval(object):
         self.processing_rate = _rate(self.finished, seconds)
         available = seconds * newer.workers
         self.busy = min(self.busy_seconds / available, 1.0) if available else _NAN
-        self.catch_up = catch_up(newer.backlog, self.dequeue_rate - self.enqueue_rate)
+        net_rate = self.dequeue_rate - self.enqueue_rate
+        self.catch_up = catch_up(newer.total_backlog, net_rate + broker_net_rate(newer, older))
 
     @property
     def wait(self):
@@ -143,6 +146,22 @@ def catch_up(backlog, net_rate):
     if not backlog:
         return 0.0
     return backlog / net_rate if net_rate > 0 else _NAN
+
+
+def broker_net_rate(newer, older):
+    # type: (ConsumerStats, Optional[ConsumerStats]) -> float
+    """Messages a second by which the consumer's queue on the broker shrank, whichever hub was given them.
+
+    From one answer of the broker to another: they come at other times than snapshots are taken.
+
+    Returns:
+        0 without such a queue; NaN when there are not two answers.
+    """
+    if not newer.has_broker:
+        return 0.0
+    if older is None or not older.broker_asked_ns < newer.broker_asked_ns:
+        return _NAN
+    return (older.broker_ready - newer.broker_ready) / ((newer.broker_asked_ns - older.broker_asked_ns) / 1e9)
 
 
 def _subtract(interval, newer, older, counters):

@@ -38,7 +38,7 @@ stood at one instant in between (the double collect of Afek et al., "Atomic snap
 only grow, so that no slot can have changed and changed back). It asks nothing of the worker but one store for each
 number, and nothing of the order in which a single reading copies bytes. A producer's row is read in the same way.
 
-Version 1.1 has more fields than 1.0, and section "producer".
+Version 1.1 has more fields than 1.0, and section "producer". Version 1.2 has the fields "broker_...".
 
 A reader skips fields and sections that it does not know, and does without those that are missing.
 """
@@ -59,7 +59,7 @@ if MYPY:
 
 MAGIC = b"GLASSHUB"
 BYTE_ORDER_MARK = 0x01020304
-MAJOR, MINOR = 1, 1
+MAJOR, MINOR = 1, 2
 SLOT = 8
 
 #: A file larger than this is refused: 64 MiB are the workers of 8,000 consumers.

@@ -54,8 +54,8 @@ def as_dict(snapshot, interval=None):
     """The snapshot as a structure of dicts, lists, texts and numbers that JSON can hold.
 
     Durations are seconds, times unix time. A histogram is summed up since the hub started: `count`, `sum`, `mean`,
-    `p50`, `p95`, `p99`, `upper`. What is not known (NaN) is None. With an interval there is `interval`: its length,
-    and for each consumer rates, and histograms of the interval alone.
+    `p50`, `p95`, `p99`, `upper`. What is not known (NaN) is None; there are figures of a broker where there is one.
+    With an interval there is `interval`: its length, and for each consumer rates, and histograms of the interval alone.
     """
     told = {
         "path": _valid(snapshot.path),
@@ -105,8 +105,14 @@ def as_openmetrics(*snapshots):
 def _texts_and_numbers(stats, texts, metrics):
     # type: (object, Iterable[str], Iterable[schema.Metric]) -> Dict[str, Any]
     plain = {name: getattr(stats, name) for name in texts}  # type: Dict[str, Any]
-    plain.update((metric.name, _plain(getattr(stats, metric.name))) for metric in metrics)
+    plain.update((metric.name, _plain(getattr(stats, metric.name))) for metric in metrics if _has(stats, metric))
     return plain
+
+
+def _has(stats, metric):
+    # type: (Any, schema.Metric) -> bool
+    """Whether there is anything to say: what has no queue on a broker has nothing to say of one."""
+    return not schema.is_of_broker(metric) or bool(stats.has_broker)
 
 
 def _interval(consumer):
@@ -146,6 +152,8 @@ def _exposition(part, metric, stats):
     for line in _head(family):
         yield line
     for labels, owner in stats:
+        if not _has(owner, metric):
+            continue
         value = getattr(owner, metric.name)
         if family.type == "histogram":
             for line in _buckets(family.name, labels, value):

@@ -271,6 +271,65 @@ CONSUMER_FIELDS = (
         "Messages of that backlog that were not fetched, because it is longer than the configuration allows.",
     ),
     Metric("fetch_errors", COUNTER, "errors", FETCHER, "Times that fetching the backlog failed."),
+    Metric(
+        "broker_queue",
+        GAUGE,
+        "boolean",
+        ENQUEUER,
+        "1 when the consumer has a queue of its own on a broker. Without one it has none of the other figures whose "
+        "names begin with `broker_`.",
+    ),
+    Metric(
+        "broker_consuming",
+        GAUGE,
+        "boolean",
+        ENQUEUER,
+        "1 while the broker brings the messages of that queue to this hub.",
+    ),
+    Metric(
+        "broker_ready",
+        GAUGE,
+        "messages",
+        ENQUEUER,
+        "Messages that wait in that queue and that no hub has been given, when the broker was last asked, see "
+        "`broker_age`; all hubs that share the queue see the same ones. NaN when that is not known.",
+    ),
+    Metric(
+        "broker_asked_ns",
+        TIMESTAMP,
+        "nanoseconds",
+        ENQUEUER,
+        "When the broker last said so; 0 when it has not since it was connected to.",
+    ),
+    Metric(
+        "broker_hubs",
+        GAUGE,
+        "hubs",
+        ENQUEUER,
+        "Subscribers of that queue, this hub among them, when the broker was last asked. NaN when that is not known.",
+    ),
+    Metric(
+        "broker_unacknowledged",
+        GAUGE,
+        "messages",
+        ENQUEUER,
+        "Messages that this hub has been given from that queue and has not acknowledged: those that it is done with "
+        "are not among them, nor those that are in its spool, where it acknowledges these.",
+    ),
+    Metric(
+        "broker_prefetch",
+        GAUGE,
+        "messages",
+        ENQUEUER,
+        "How many messages of that queue this hub may have unacknowledged, now.",
+    ),
+    Metric(
+        "broker_redelivered",
+        COUNTER,
+        "messages",
+        ENQUEUER,
+        "Messages that this hub was given from that queue, and that it or another hub had been given before.",
+    ),
 )
 
 #: One row for each producer: what is fixed at start, and what its own thread counts.
@@ -442,6 +501,60 @@ HUB_FIELDS = (
         ENQUEUER,
         "When the enqueuer last went round its loop, at least once a second.",
     ),
+    Metric(
+        "broker_queues",
+        GAUGE,
+        "queues",
+        ENQUEUER,
+        "Queues on a broker that the hub has its messages from; 0 where there is no broker, and then none of the other "
+        "figures whose names begin with `broker_`.",
+    ),
+    Metric("broker_consuming", GAUGE, "queues", ENQUEUER, "How many of them the broker brings the messages of now."),
+    Metric(
+        "broker_ready",
+        GAUGE,
+        "messages",
+        ENQUEUER,
+        "Messages that wait in these queues and that no hub has been given, when the broker was last asked, see "
+        "`broker_age`. NaN when that is not known of each queue.",
+    ),
+    Metric(
+        "broker_asked_ns",
+        TIMESTAMP,
+        "nanoseconds",
+        ENQUEUER,
+        "When the broker last said so of the queue of which it is longest ago; 0 when it has not of each of them since "
+        "it was connected to.",
+    ),
+    Metric(
+        "broker_unacknowledged",
+        GAUGE,
+        "messages",
+        ENQUEUER,
+        "Messages that this hub has been given from these queues and has not acknowledged.",
+    ),
+    Metric(
+        "broker_redelivered",
+        COUNTER,
+        "messages",
+        ENQUEUER,
+        "Messages that this hub was given from these queues, and that it or another hub had been given before.",
+    ),
+    Metric(
+        "broker_faults",
+        COUNTER,
+        "events",
+        ENQUEUER,
+        "Times that something went wrong on the broker that is no lost connection: a queue was deleted, a channel "
+        "closed, a connection refused.",
+    ),
+    Metric(
+        "broker_blocked",
+        GAUGE,
+        "boolean",
+        ENQUEUER,
+        "1 while the broker takes nothing from this hub, for it lacks memory or disk.",
+    ),
 )
 
 #: What a snapshot derives for the hub.
@@ -484,6 +597,22 @@ HUB_DERIVED = (
         "queue_dequeued - queue_dropped), else, and wherever there is a spool, the sum over its consumers, where a "
         "message that waits for three consumers counts three times.",
     ),
+    Metric(
+        "total_backlog",
+        GAUGE,
+        "messages",
+        READER,
+        "All that waits: broker_ready + backlog; NaN while `broker_ready` is not known. Where there is no broker, "
+        "backlog.",
+    ),
+    Metric(
+        "broker_age",
+        GAUGE,
+        "seconds",
+        READER,
+        "How long ago the broker said what is in the queue of which it is longest ago; NaN when it has not of each of "
+        "them since it was connected to.",
+    ),
 )
 
 #: What a snapshot derives for each consumer.
@@ -494,7 +623,24 @@ CONSUMER_DERIVED = (
         "messages",
         READER,
         "Messages waiting: enqueued + requeued + repeated + interrupted - dequeued - dropped - withdrawn, never "
-        "below 0. Messages being processed are not in it, nor delayed ones.",
+        "below 0. Messages being processed are not in it, nor delayed ones, nor any on a broker.",
+    ),
+    Metric(
+        "total_backlog",
+        GAUGE,
+        "messages",
+        READER,
+        "All that waits for the consumer, here and on the broker: broker_ready + backlog; NaN while `broker_ready` is "
+        "not known. What other hubs have been given of a queue that they share is not in it. Where the consumer has no "
+        "queue of its own on a broker, backlog.",
+    ),
+    Metric(
+        "broker_age",
+        GAUGE,
+        "seconds",
+        READER,
+        "How long ago the broker said how many messages wait; NaN when it has not since it was connected to. After 15 "
+        "s that is not known any more.",
     ),
     Metric(
         "in_flight",
@@ -530,7 +676,7 @@ CONSUMER_DERIVED = (
         GAUGE,
         "seconds",
         READER,
-        "Age of the oldest waiting message: how long ago it was received; 0 when none waits.",
+        "Age of the oldest message of `backlog`: how long ago it was received; 0 when none waits.",
     ),
     Metric(
         "current_age",
@@ -628,8 +774,10 @@ INTERVAL_DERIVED = (
         GAUGE,
         "seconds",
         READER,
-        "Catch-up time: backlog at the end of the interval / net service rate, the net service rate being "
-        "dequeue_rate - enqueue_rate. 0 without a backlog; NaN while the backlog does not shrink.",
+        "Catch-up time: total_backlog at the end of the interval / net service rate. 0 without a backlog; NaN while it "
+        "does not shrink, or is not known. The net service rate is dequeue_rate - enqueue_rate, and for a consumer "
+        "with a queue of its own on a broker, to that, what `broker_ready` fell by per second from one answer of the "
+        "broker to another: of all hubs together that share the queue. NaN when none has come within the interval.",
     ),
 )
 
@@ -649,3 +797,9 @@ def attributes(stored, derived):
     """The metrics of a part that a reader is shown: no texts and raw timestamps."""
     shown = (COUNTER, GAUGE, HISTOGRAM)
     return tuple(m for m in stored + derived if m.kind in shown and m.unit not in ("row", "number", "nanoseconds"))
+
+
+def is_of_broker(metric):
+    # type: (Metric) -> bool
+    """Whether only that has it which has a queue on a broker."""
+    return bool(metric.name.startswith("broker_"))

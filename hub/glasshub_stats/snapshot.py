@@ -27,6 +27,8 @@ STALE_AFTER = 15.0
 
 PHASES = ("starting", "running", "draining", "stopped")
 
+_NAN = float("nan")
+
 _SCALARS = (schema.COUNTER, schema.GAUGE, schema.TIMESTAMP)
 
 #: What counts how attempts ended.
@@ -156,7 +158,54 @@ class _Parts(object):
         return str(raw) if six.PY2 else text  # collectd takes native strings; EL 7's six has no ensure_str
 
 
-class HubStats(object):
+class _OnBroker(object):
+    """What a broker holds, as far as it is known: of a hub's queues, or of a consumer's own.
+
+    A figure is told with its age, and not told at all when it may not be true any more.
+    """
+
+    if MYPY:
+
+        def __init__(self, clocks):
+            # type: (_Clocks) -> None
+            self._clocks = clocks
+
+        @property
+        def has_broker(self):
+            # type: () -> bool
+            """Whether there is a queue on a broker that the others are of."""
+
+        @property
+        def backlog(self):
+            # type: () -> int
+            """Messages that wait here."""
+
+    @property
+    def broker_age(self):
+        # type: () -> float
+        """Seconds since the broker was last heard of what waits there; NaN when it was not."""
+        asked_ns = self.__dict__["broker_asked_ns"]
+        return self._clocks.since(asked_ns) if asked_ns else _NAN
+
+    @property
+    def broker_ready(self):
+        # type: () -> float
+        """Messages that wait there and no hub has been given; NaN when that is not known."""
+        return self._answered("broker_ready")
+
+    @property
+    def total_backlog(self):
+        # type: () -> float
+        """All messages that wait, here and there; NaN when that is not known."""
+        return self.broker_ready + self.backlog if self.has_broker else self.backlog
+
+    def _answered(self, name):
+        # type: (str) -> float
+        is_known = self.has_broker and self.broker_age <= STALE_AFTER
+        return self.__dict__[name] if is_known else _NAN
+
+
+class HubStats(_OnBroker):
     """The hub's own figures; every attribute is described in `glasshub_stats.schema`.
 
     Attributes:
@@ -188,6 +237,7 @@ class HubStats(object):
         self.gap_seconds = self.gap_ns / 1e9
         self.gap_since = clocks.unix_time(self.gap_since_ns)
         self.gap_until = clocks.unix_time(self.gap_until_ns)
+        self._clocks = clocks
         self._consumers = consumers
 
     @property
@@ -198,6 +248,12 @@ class HubStats(object):
             return max(self.queue_enqueued - self.queue_dequeued - self.queue_dropped, 0)
         return sum(consumer.backlog for consumer in self._consumers)
 
+    @property
+    def has_broker(self):
+        # type: () -> bool
+        """Whether the messages wait on a broker before they come here."""
+        return bool(self.broker_queues)
+
     if MYPY:
         name = version = shape = source = ""
 
@@ -206,7 +262,7 @@ class HubStats(object):
             """The other attributes come from the schema."""
 
 
-class ConsumerStats(object):
+class ConsumerStats(_OnBroker):
     """One consumer's figures, its workers added up; every attribute is described in `glasshub_stats.schema`.
 
     Attributes:
@@ -238,6 +294,18 @@ class ConsumerStats(object):
         """Messages waiting."""
         put = sum([self.__dict__[name] for name in schema.PUT])  # type: int
         return max(put - self.dequeued - self.dropped - self.withdrawn, 0)
+
+    @property
+    def has_broker(self):
+        # type: () -> bool
+        """Whether it has a queue of its own on a broker."""
+        return bool(self.broker_queue)
+
+    @property
+    def broker_hubs(self):
+        # type: () -> float
+        """Subscribers of that queue; NaN when that is not known."""
+        return self._answered("broker_hubs")
 
     @property
     def in_flight(self):
@@ -386,7 +454,7 @@ class ProducerStats(object):
     def since_run(self):
         # type: () -> float
         """Seconds since the last poll began; NaN before the first."""
-        return self._clocks.since(self.last_run_ns) if self.last_run_ns else float("nan")
+        return self._clocks.since(self.last_run_ns) if self.last_run_ns else _NAN
 
     @property
     def overdue(self):

@@ -23,7 +23,7 @@ if MYPY:
 
     from .histogram import Histogram
     from .interval import ConsumerInterval, HubInterval, Interval
-    from .snapshot import ProducerStats
+    from .snapshot import ConsumerStats, HubStats, ProducerStats
 
     Number = Union[int, float]
     IsWanted = Optional[Callable[[str], bool]]
@@ -52,7 +52,7 @@ _HASHED = re.compile(r"-[0-9a-f]{12}\Z")
 _CONSUMER_COUNTERS = tuple(
     m.name
     for m in schema.WORKER_FIELDS + schema.CONSUMER_FIELDS
-    if m.kind == schema.COUNTER and m.unit in ("messages", "errors")
+    if m.kind == schema.COUNTER and m.unit in ("messages", "errors") and not schema.is_of_broker(m)
 )
 _PRODUCER_COUNTERS = ("runs", "failures")
 _HUB_COUNTERS = ("received", "malformed", "unrouted", "disconnects", "gaps", "spool_errors", "worker_restarts") + tuple(
@@ -198,6 +198,13 @@ def _of_hub(interval, instance):
     yield Value("glasshub", instance, "bytes", "spool", hub.spool_bytes)
     yield Value("glasshub", instance, "duration", "spool-blocking", hub.spool_blocking_age)
     yield Value("glasshub", instance, "total_time_in_ms", "gaps", _derive(hub.gap_ns // 1000000))
+    if hub.has_broker:
+        for value in _of_broker(hub, instance):
+            yield value
+        yield Value("glasshub", instance, "gauge", "broker_queues", hub.broker_queues)
+        yield Value("glasshub", instance, "gauge", "broker_consuming", hub.broker_consuming)
+        yield Value("glasshub", instance, "gauge", "broker_blocked", hub.broker_blocked)
+        yield Value("glasshub", instance, "operations", "broker_faults", _derive(hub.broker_faults))
     for name in _HUB_COUNTERS:
         yield Value("glasshub", instance, "operations", name, _derive(getattr(hub, name)))
 
@@ -222,6 +229,22 @@ def _of_consumer(consumer, hub, percentiles):
     yield Value("glasshub", instance, "gauge", "fetching", now.fetching)
     yield Value("glasshub", instance, "gauge", "delayed", now.delayed)
     yield Value("glasshub", instance, "gauge", "stuck", now.stuck)
+    if now.has_broker:
+        for value in _of_broker(now, instance):
+            yield value
+        yield Value("glasshub", instance, "gauge", "broker_consuming", now.broker_consuming)
+        yield Value("glasshub", instance, "gauge", "prefetch", now.broker_prefetch)
+        yield Value("glasshub", instance, "count", "hubs", now.broker_hubs)
+
+
+def _of_broker(stats, instance):
+    # type: (Union[ConsumerStats, HubStats], str) -> Iterator[Value]
+    """What waits on a broker for a consumer, or for the hub."""
+    yield Value("glasshub", instance, "queue_length", "broker-ready", stats.broker_ready)
+    yield Value("glasshub", instance, "queue_length", "broker-unacknowledged", stats.broker_unacknowledged)
+    yield Value("glasshub", instance, "queue_length", "total", stats.total_backlog)
+    yield Value("glasshub", instance, "duration", "broker-asked", stats.broker_age)
+    yield Value("glasshub", instance, "operations", "redelivered", _derive(stats.broker_redelivered))
 
 
 def _of_producer(producer, hub):
@@ -249,10 +272,11 @@ def _of_consumer_as_fedmsg(consumer, instance, is_known):
     # type: (ConsumerInterval, str, bool) -> Iterator[Value]
     """Moksha's numbers: its headcounts, which it reset at each look, were counts of one interval.
 
-    Moksha counts a message `in` when it comes and `out` when a worker takes it, whatever becomes of it.
+    Moksha counts a message `in` when it comes and `out` when a worker takes it, whatever becomes of it. Its backlog was
+    all that waited: here it is that on a broker, too.
     """
     name = clean(consumer.name, _MOST_BYTES - len("_exceptions"))
-    yield Value("fedmsg", instance, "queue_length", name + "_backlog", consumer.now.backlog)
+    yield Value("fedmsg", instance, "queue_length", name + "_backlog", consumer.now.total_backlog)
     for word, count in (("exceptions", consumer.failed), ("in", consumer.enqueued), ("out", consumer.dequeued)):
         yield Value("fedmsg", instance, "gauge", "%s_%s" % (name, word), count if is_known else _NAN)
     times = consumer.processing

@@ -19,6 +19,7 @@ if MYPY:
 #: Of /usr/share/collectd/types.db.
 TYPES = {
     "bytes": "GAUGE",
+    "count": "GAUGE",
     "duration": "GAUGE",
     "gauge": "GAUGE",
     "latency": "GAUGE",

@@ -15,15 +15,15 @@ import unittest
 from glasshub_stats import SegmentAccessError, SegmentFormatError, SegmentNotFoundError, histogram, layout, read, schema
 from glasshub_stats.clock import monotonic_ns
 from glasshub_stats.interval import catch_up
-from glasshub_stats.snapshot import PHASES
+from glasshub_stats.snapshot import PHASES, STALE_AFTER
 
 from .segments import Segment
 
 MYPY = False
 if MYPY:
-    from typing import Any
+    from typing import Any, Dict
 
-    from glasshub_stats import ConsumerStats, Interval, ProducerStats, Snapshot
+    from glasshub_stats import ConsumerInterval, ConsumerStats, Interval, ProducerStats, Snapshot
 
 SECOND = 1000000000
 
@@ -67,7 +67,9 @@ class ConsumerTest(_WithSegment):
 
         self.assertEqual((consumer.name, consumer.workers, consumer.initialized), ("A", 2, 1))
         for metric in schema.attributes(schema.CONSUMER_FIELDS + schema.WORKER_FIELDS, schema.CONSUMER_DERIVED):
-            if metric.kind != schema.HISTOGRAM and metric.name not in ("workers", "initialized"):
+            if metric.name in ("broker_ready", "broker_hubs", "broker_age"):
+                self.assertTrue(math.isnan(getattr(consumer, metric.name)), metric.name)
+            elif metric.kind != schema.HISTOGRAM and metric.name not in ("workers", "initialized"):
                 self.assertEqual(getattr(consumer, metric.name), 0, metric.name)
         self.assertEqual((consumer.wait.count, consumer.processing.count), (0, 0))
 
@@ -610,6 +612,120 @@ class StatusTest(_WithSegment):
         snapshot = read(self.path)
 
         self.assertEqual((snapshot.hub.phase, snapshot.status(), snapshot.is_up()), ("unknown", "unknown", True))
+
+
+class BrokerTest(_WithSegment):
+    def asked(self, age=1.0):
+        # type: (float) -> int
+        """When the broker was asked that many seconds ago."""
+        return monotonic_ns(0) - int(age * SECOND)
+
+    def test_what_waits_on_the_broker_is_in_the_total_and_not_in_the_backlog(self):
+        # type: () -> None
+        segment = self.segment().consumer(0, enqueued=100, broker_queue=1, broker_ready=900, broker_hubs=2)
+        segment.consumer(0, broker_asked_ns=self.asked(1.5)).worker(0, dequeued=10)
+
+        consumer = self.first()
+
+        self.assertEqual((consumer.backlog, consumer.broker_ready, consumer.total_backlog), (90, 900, 990))
+        self.assertEqual(consumer.broker_hubs, 2)
+        self.assertAlmostEqual(consumer.broker_age, 1.5, delta=0.5)
+
+    def test_a_figure_is_unknown_before_the_broker_was_asked_and_when_that_is_too_long_ago(self):
+        # type: () -> None
+        for asked_ns in (0, self.asked(STALE_AFTER + 1)):
+            segment = self.segment().consumer(0, enqueued=10, broker_queue=1, broker_ready=900, broker_hubs=2)
+            segment.consumer(0, broker_asked_ns=asked_ns, broker_unacknowledged=10, broker_prefetch=20)
+            segment.hub(broker_queues=1, broker_ready=900, broker_asked_ns=asked_ns)
+
+            snapshot = read(self.path)
+
+            (consumer,) = snapshot.consumers
+            for unknown in (consumer.broker_ready, consumer.broker_hubs, consumer.total_backlog):
+                self.assertTrue(math.isnan(unknown))
+            for unknown in (snapshot.hub.broker_ready, snapshot.hub.total_backlog):
+                self.assertTrue(math.isnan(unknown))
+            self.assertEqual(math.isnan(consumer.broker_age), not asked_ns)
+            self.assertEqual((consumer.backlog, consumer.broker_unacknowledged, consumer.broker_prefetch), (10, 10, 20))
+
+    def test_without_a_queue_of_its_own_all_that_waits_waits_here(self):
+        # type: () -> None
+        self.segment().consumer(0, enqueued=10)
+
+        snapshot = read(self.path)
+
+        self.assertEqual((snapshot.consumers[0].total_backlog, snapshot.hub.total_backlog), (10, 10))
+        self.assertTrue(math.isnan(snapshot.consumers[0].broker_ready))
+        self.assertFalse(snapshot.hub.has_broker or snapshot.consumers[0].has_broker)
+
+    def test_a_hub_of_which_all_consumers_share_a_queue_has_its_total(self):
+        # type: () -> None
+        self.segment().consumer(0, enqueued=10).hub(broker_queues=1, broker_ready=500, broker_asked_ns=self.asked())
+
+        snapshot = read(self.path)
+
+        self.assertEqual((snapshot.hub.broker_ready, snapshot.hub.total_backlog), (500, 510))
+        self.assertEqual(snapshot.consumers[0].total_backlog, 10)
+
+    def drained(self, older, newer, **local):
+        # type: (Dict[str, int], Dict[str, int], **int) -> ConsumerInterval
+        """Ten seconds from one answer of the broker to another, and what happened here meanwhile."""
+        segment = self.segment().consumer(0, enqueued=50, broker_queue=1, **older)
+        before = read(self.path)
+        segment.consumer(0, enqueued=50 + local.get("enqueued", 0), **newer).worker(
+            0, dequeued=local.get("dequeued", 0)
+        )
+        return interval(read(self.path), before).consumers[0]
+
+    def test_catch_up_is_that_of_the_total_from_answer_to_answer_of_the_broker(self):
+        # type: () -> None
+        now_ns = monotonic_ns(0)
+        older = {"broker_ready": 1000, "broker_asked_ns": now_ns - 9 * SECOND}
+        newer = {"broker_ready": 600, "broker_asked_ns": now_ns - SECOND}
+
+        consumer = self.drained(older, newer, enqueued=200, dequeued=210)
+
+        self.assertAlmostEqual(consumer.catch_up, 640 / (400 / 8.0 + 10 / 10.0))
+
+    def test_a_total_that_grows_is_never_caught_up_although_the_backlog_here_shrinks(self):
+        # type: () -> None
+        now_ns = monotonic_ns(0)
+        older = {"broker_ready": 1000, "broker_asked_ns": now_ns - 9 * SECOND}
+        newer = {"broker_ready": 1400, "broker_asked_ns": now_ns - SECOND}
+
+        consumer = self.drained(older, newer, enqueued=0, dequeued=40)
+
+        self.assertTrue(math.isnan(consumer.catch_up))
+
+    def test_catch_up_is_unknown_without_two_answers_of_the_broker(self):
+        # type: () -> None
+        answer = {"broker_ready": 600, "broker_asked_ns": monotonic_ns(0)}
+        unknown = {"broker_ready": 0, "broker_asked_ns": 0}
+
+        for older, newer in ((answer, answer), (unknown, answer), (answer, unknown)):
+            self.assertTrue(math.isnan(self.drained(older, newer, enqueued=0, dequeued=40).catch_up))
+
+    def test_nothing_that_waits_anywhere_is_caught_up(self):
+        # type: () -> None
+        answer = {"broker_ready": 0, "broker_asked_ns": monotonic_ns(0)}
+
+        self.assertEqual(self.drained(answer, answer, dequeued=50).catch_up, 0)
+
+    def test_a_hub_of_a_version_that_knows_of_no_broker_has_none(self):
+        # type: () -> None
+        fields = [
+            "%s.%s" % (section, metric.name)
+            for section, metrics in (("consumer", schema.CONSUMER_FIELDS), ("hub", schema.HUB_FIELDS))
+            for metric in metrics
+            if schema.is_of_broker(metric)
+        ]
+        self.segment(without=fields, version=(1, 1)).consumer(0, enqueued=10)
+
+        snapshot = read(self.path)
+
+        self.assertEqual((snapshot.consumers[0].total_backlog, snapshot.hub.total_backlog), (10, 10))
+        self.assertFalse(snapshot.hub.has_broker)
+        self.assertTrue(math.isnan(snapshot.since(None).consumers[0].catch_up))
 
 
 class IntervalTest(_WithSegment):

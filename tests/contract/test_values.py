@@ -12,6 +12,7 @@ import tempfile
 import unittest
 
 from glasshub_stats import read, values
+from glasshub_stats.clock import monotonic_ns
 
 from .fake_collectd import TYPES
 from .segments import Segment
@@ -164,6 +165,56 @@ class DefaultNamingTest(_WithSegment):
         self.assertTrue(found[prefix + "duration-spool-blocking"] > 0)
         self.assertEqual(found["glasshub-fedmsg-hub.A/operations-restored"], 8)
 
+    def on_broker(self, asked_ns):
+        # type: (int) -> Segment
+        """Ten messages wait here and 990 on the broker, which said so then."""
+        segment = self.segment()
+        segment.hub(broker_queues=1, broker_consuming=1, broker_ready=990, broker_asked_ns=asked_ns, broker_faults=3)
+        segment.hub(broker_unacknowledged=12, broker_redelivered=5, broker_blocked=1)
+        segment.consumer(0, enqueued=10, broker_queue=1, broker_consuming=1, broker_ready=990, broker_hubs=2)
+        return segment.consumer(
+            0, broker_asked_ns=asked_ns, broker_unacknowledged=12, broker_prefetch=20, broker_redelivered=5
+        )
+
+    def test_what_waits_on_a_broker_has_values_of_its_own(self):
+        # type: () -> None
+        segment = self.on_broker(monotonic_ns(0))
+
+        found = _by_name(values.of_interval(read(segment.path).since(None)))
+
+        for prefix in ("glasshub-fedmsg-hub/", "glasshub-fedmsg-hub.A/"):
+            self.assertEqual(found[prefix + "queue_length"], 10)
+            self.assertEqual(found[prefix + "queue_length-broker-ready"], 990)
+            self.assertEqual(found[prefix + "queue_length-broker-unacknowledged"], 12)
+            self.assertEqual(found[prefix + "queue_length-total"], 1000)
+            self.assertEqual(found[prefix + "operations-redelivered"], 5)
+            self.assertEqual(found[prefix + "gauge-broker_consuming"], 1)
+            self.assertTrue(0 <= found[prefix + "duration-broker-asked"] < 5)
+        self.assertEqual(found["glasshub-fedmsg-hub.A/count-hubs"], 2)
+        self.assertEqual(found["glasshub-fedmsg-hub.A/gauge-prefetch"], 20)
+        self.assertEqual(found["glasshub-fedmsg-hub/gauge-broker_queues"], 1)
+        self.assertEqual(found["glasshub-fedmsg-hub/gauge-broker_blocked"], 1)
+        self.assertEqual(found["glasshub-fedmsg-hub/operations-broker_faults"], 3)
+
+    def test_what_the_broker_has_not_said_is_unknown(self):
+        # type: () -> None
+        segment = self.on_broker(asked_ns=0)
+
+        found = _by_name(values.of_interval(read(segment.path).since(None)))
+
+        for prefix in ("glasshub-fedmsg-hub/", "glasshub-fedmsg-hub.A/"):
+            for name in ("queue_length-broker-ready", "queue_length-total", "duration-broker-asked"):
+                self.assertTrue(math.isnan(found[prefix + name]), name)
+            self.assertEqual(found[prefix + "queue_length"], 10)
+        self.assertTrue(math.isnan(found["glasshub-fedmsg-hub.A/count-hubs"]))
+        self.assertTrue(math.isnan(found["glasshub-fedmsg-hub.A/duration-catch-up"]))
+
+    def test_a_hub_without_a_broker_has_no_values_of_one(self):
+        # type: () -> None
+        found = _by_name(values.of_interval(self.worked()))
+
+        self.assertFalse([name for name in found if "broker" in name or "total" in name.split("/")[1].split("-")[1:]])
+
     def test_a_producer_has_every_value_of_the_manual(self):
         # type: () -> None
         second = 10**9
@@ -204,9 +255,12 @@ class DefaultNamingTest(_WithSegment):
         # type: () -> None
         interval = self.worked()
 
+        on_broker = read(self.on_broker(monotonic_ns(0)).path).since(None)
+
         for naming in values.NAMINGS:
-            for value in values.of_interval(interval, naming=naming):
-                self.assertIn(value.type, TYPES)
+            for shown in (interval, on_broker):
+                for value in values.of_interval(shown, naming=naming):
+                    self.assertIn(value.type, TYPES)
 
     def test_a_quiet_interval_has_unknown_latencies_and_no_catch_up_to_do(self):
         # type: () -> None
@@ -242,7 +296,7 @@ class DefaultNamingTest(_WithSegment):
         # type: () -> None
         segment = self.segment(producers=["P"])
         segment.hub(received=2**64 - 1)
-        segment.consumer(0, enqueued=2**63, dropped=2**64 - 1)
+        segment.consumer(0, enqueued=2**63, dropped=2**64 - 1, broker_queue=1, broker_redelivered=2**64 - 1)
         segment.worker(0, dequeued=2**63 - 1, processed=2**64 - 1, started_ns=2**64 - 1)
         segment.producer(0, runs=2**64 - 1, failures=2**63, started_ns=2**64 - 1, last_duration_ns=2**64 - 1)
         snapshot = read(segment.path)
@@ -283,6 +337,19 @@ class FedmsgNamingTest(_WithSegment):
         self.assertTrue(math.isnan(found["fedmsg-hub/gauge-A_in"]))
         self.assertTrue(math.isnan(found["fedmsg-hub/response_time-A_min"]))
         self.assertEqual(found["fedmsg-hub/queue_length-A_backlog"], 0)
+
+    def test_the_backlog_is_all_of_it_on_a_broker_too(self):
+        # type: () -> None
+        segment = self.segment().consumer(
+            0, enqueued=10, broker_queue=1, broker_ready=990, broker_asked_ns=monotonic_ns(0)
+        )
+
+        found = _by_name(values.of_interval(read(segment.path).since(None), naming="fedmsg"))
+        segment.consumer(0, broker_asked_ns=0)
+        lost = _by_name(values.of_interval(read(segment.path).since(None), naming="fedmsg"))
+
+        self.assertEqual(found["fedmsg-hub/queue_length-A_backlog"], 1000)
+        self.assertTrue(math.isnan(lost["fedmsg-hub/queue_length-A_backlog"]))
 
     def test_the_plugin_instance_is_what_follows_fedmsg_in_the_hubs_name(self):
         # type: () -> None

@@ -63,13 +63,15 @@ def value(family: Metric, suffix: str = "", **labels: str) -> float:
     return found[0]
 
 
-def shown(part: str) -> tuple[schema.Metric, ...]:
-    """What the schema wants shown of a hub, of a consumer, or of a producer."""
+def shown(part: str, *, broker: bool = False) -> tuple[schema.Metric, ...]:
+    """What the schema wants shown of a hub, of a consumer, or of a producer; what is of a broker only if it has one."""
     if part == "hub":
-        return schema.attributes(schema.HUB_FIELDS, schema.HUB_DERIVED)
-    if part == "producer":
-        return schema.attributes(schema.PRODUCER_FIELDS, schema.PRODUCER_DERIVED)
-    return schema.attributes(schema.CONSUMER_FIELDS + schema.WORKER_FIELDS, schema.CONSUMER_DERIVED)
+        metrics = schema.attributes(schema.HUB_FIELDS, schema.HUB_DERIVED)
+    elif part == "producer":
+        metrics = schema.attributes(schema.PRODUCER_FIELDS, schema.PRODUCER_DERIVED)
+    else:
+        metrics = schema.attributes(schema.CONSUMER_FIELDS + schema.WORKER_FIELDS, schema.CONSUMER_DERIVED)
+    return tuple(metric for metric in metrics if broker or not schema.is_of_broker(metric))
 
 
 def test_json_holds_every_metric_of_the_schema_with_the_snapshots_value(snapshot: Snapshot) -> None:

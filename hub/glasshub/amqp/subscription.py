@@ -67,7 +67,8 @@ class Subscription:
     Attributes:
         queue: The queue.
         name: Its name on the broker, which may have given it.
-        ready, hubs: What the broker said when it was last asked: messages that wait there, and subscribers.
+        asked_ns: When the broker last said how much there is, monotonic; 0 when that is not known any more.
+        ready, hubs: What it said then: messages that wait there, and subscribers.
         redelivered: Messages that had been delivered before.
         faults: How often something went wrong with the queue.
         is_consuming: Whether the broker brings its messages now.
@@ -86,7 +87,7 @@ class Subscription:
         """
         self.queue = queue
         self.name = queue.name
-        self.ready = self.hubs = self.redelivered = self.faults = 0
+        self.asked_ns = self.ready = self.hubs = self.redelivered = self.faults = 0
         self.is_consuming = False
         self._link = link
         self._receiver = receiver
@@ -289,11 +290,12 @@ class Subscription:
         is_quorum = self.queue.arguments.get("x-queue-type") == QUORUM
         lingering = self._intake.lingering if is_quorum and self._intake is not None else 0
         self.ready, self.hubs = frame.method.message_count, max(frame.method.consumer_count - lingering, 0)
+        self.asked_ns = time.monotonic_ns()
 
     def _cancelled(self, frame: Any) -> None:
         """The queue was deleted, or has no leader: what came of it is not lost, and what is done with it comes to
         nothing."""
-        self.is_consuming, self._consumer_tag = False, ""
+        self.is_consuming, self._consumer_tag, self.asked_ns = False, "", 0
         self._fault("the broker has ended the subscription: the queue was deleted, or moves")
         self._again(partial(self._declare_on, self._channel))
 
@@ -326,7 +328,7 @@ class Subscription:
         intake, self._intake, self._channel = self._intake, None, None
         self._steps += 1
         self.is_consuming = self._is_waiting = self._is_binding = False
-        self._consumer_tag = ""
+        self._consumer_tag, self.asked_ns = "", 0
         if intake is not None:
             intake.is_open = False
             self._receiver.forgotten(intake)

@@ -19,7 +19,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from glasshub_stats import Interval, Snapshot
-from glasshub_stats.interval import CONSUMER_COUNTERS, HUB_COUNTERS
+from glasshub_stats.interval import CONSUMER_COUNTERS, CONSUMER_LEVELS, HUB_COUNTERS
 
 from ..errors import HubError
 from ..paths import private_directory, temporary_directory
@@ -28,7 +28,8 @@ from ..replacing import replace_file
 #: The first line. A file without it is none of ours, and stays as it is.
 _MAGIC = "glasshub check state 1\n"
 
-_PRODUCER_COUNTERS = ("failures",)
+_OF_CONSUMER = CONSUMER_COUNTERS + CONSUMER_LEVELS
+_OF_PRODUCER = ("failures",)
 
 #: No hub has so many consumers.
 _MOST_BYTES = 16 << 20
@@ -139,8 +140,8 @@ def _contents(snapshot: Snapshot) -> dict[str, Any]:
         "generation": snapshot.generation,
         "taken_ns": snapshot.taken_ns,
         "hub": _picked(snapshot.hub, HUB_COUNTERS),
-        "consumers": {each.name: _picked(each, CONSUMER_COUNTERS) for each in snapshot.consumers},
-        "producers": {each.name: _picked(each, _PRODUCER_COUNTERS) for each in snapshot.producers},
+        "consumers": {each.name: _picked(each, _OF_CONSUMER) for each in snapshot.consumers},
+        "producers": {each.name: _picked(each, _OF_PRODUCER) for each in snapshot.producers},
     }
 
 
@@ -154,8 +155,8 @@ def _kept(found: Mapping[str, Any]) -> Kept:
         int(found["generation"]),
         int(found["taken_ns"]),
         _counted("", found["hub"], HUB_COUNTERS),
-        [_counted(name, each, CONSUMER_COUNTERS) for name, each in found["consumers"].items()],
-        [_counted(name, each, _PRODUCER_COUNTERS) for name, each in found["producers"].items()],
+        [_counted(name, each, _OF_CONSUMER) for name, each in found["consumers"].items()],
+        [_counted(name, each, _OF_PRODUCER) for name, each in found["producers"].items()],
     )
 
 

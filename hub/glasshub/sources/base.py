@@ -38,7 +38,8 @@ class QueueState:
     Attributes:
         consumer: Whose it is, by index; None for one of the hub as a whole.
         name: Its name on the broker.
-        ready: Messages that wait in it and no hub has been given, when the broker was last asked.
+        asked_ns: When the broker last said what waits in it, monotonic; 0 when it has not since it was connected to.
+        ready: Messages that waited in it then, and no hub has been given.
         hubs: How many subscribers it had then, of which this hub is one.
         unacknowledged: Messages that this hub has been given and has not acknowledged: waiting here, at hand, to be
             tried again.
@@ -49,6 +50,7 @@ class QueueState:
 
     consumer: int | None
     name: str
+    asked_ns: int = 0
     ready: int = 0
     hubs: int = 0
     unacknowledged: int = 0

@@ -217,6 +217,7 @@ def _state_of(subscription: Subscription) -> QueueState:
     return QueueState(
         subscription.queue.consumer,
         subscription.name,
+        asked_ns=subscription.asked_ns,
         ready=subscription.ready,
         hubs=subscription.hubs,
         unacknowledged=subscription.unacknowledged,
