@@ -8,7 +8,7 @@ from .histogram import Histogram
 
 MYPY = False
 if MYPY:
-    from typing import Any, Dict, List, Optional
+    from typing import Any, Dict, List, Optional, Tuple
 
     from .snapshot import ConsumerStats, HubStats, Snapshot
 
@@ -103,8 +103,8 @@ class ConsumerInterval(object):
         self.processing_rate = _rate(self.finished, seconds)
         available = seconds * newer.workers
         self.busy = min(self.busy_seconds / available, 1.0) if available else _NAN
-        net_rate = self.dequeue_rate - self.enqueue_rate
-        self.catch_up = catch_up(newer.total_backlog, net_rate + broker_net_rate(newer, older))
+        self.net_rate = self.dequeue_rate - self.enqueue_rate + _broker_rate(newer, older)
+        self.catch_up = catch_up(newer.total_backlog, self.net_rate)
 
     @property
     def wait(self):
@@ -148,20 +148,26 @@ def catch_up(backlog, net_rate):
     return backlog / net_rate if net_rate > 0 else _NAN
 
 
-def broker_net_rate(newer, older):
-    # type: (ConsumerStats, Optional[ConsumerStats]) -> float
-    """Messages a second by which the consumer's queue on the broker shrank, whichever hub was given them.
 
-    From one answer of the broker to another: they come at other times than snapshots are taken.
+
+def broker_answer(consumer):
+    # type: (ConsumerStats) -> Tuple[float, int]
+    """What the broker said last of the consumer's queue: messages ready, and when that was."""
+    return consumer.broker_ready, consumer.broker_asked_ns
+
+
+def fall_rate(older, newer):
+    # type: (Tuple[float, int], Tuple[float, int]) -> float
+    """Messages a second by which a queue shrank from one answer of the broker to another.
+
+    Answers come at other times than snapshots are taken: by these it would look as if nothing happened, and then all
+    at once.
 
     Returns:
-        0 without such a queue; NaN when there are not two answers.
+        NaN when the two are one, or one of them is not known.
     """
-    if not newer.has_broker:
-        return 0.0
-    if older is None or not older.broker_asked_ns < newer.broker_asked_ns:
-        return _NAN
-    return (older.broker_ready - newer.broker_ready) / ((newer.broker_asked_ns - older.broker_asked_ns) / 1e9)
+    (before, earlier_ns), (after, later_ns) = older, newer
+    return (before - after) / ((later_ns - earlier_ns) / 1e9) if later_ns > earlier_ns else _NAN
 
 
 def _subtract(interval, newer, older, counters):
@@ -174,3 +180,11 @@ def _subtract(interval, newer, older, counters):
 def _rate(count, seconds):
     # type: (int, float) -> float
     return count / seconds if seconds else _NAN
+
+
+def _broker_rate(newer, older):
+    # type: (ConsumerStats, Optional[ConsumerStats]) -> float
+    """Messages a second by which the consumer's queue on the broker shrank; 0 without one."""
+    if not newer.has_broker:
+        return 0.0
+    return _NAN if older is None else fall_rate(broker_answer(older), broker_answer(newer))

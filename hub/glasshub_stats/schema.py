@@ -770,14 +770,21 @@ INTERVAL_DERIVED = (
         "Busy time of the interval / (its length x workers), between 0 and 1. NaN when no time has passed.",
     ),
     Metric(
+        "net_rate",
+        GAUGE,
+        "messages/second",
+        READER,
+        "What total_backlog shrinks by per second: dequeue_rate - enqueue_rate, and to that, for a consumer with a queue "
+        "of its own on a broker, what `broker_ready` fell by per second from one answer of the broker to another, which "
+        "is of all hubs together that share the queue. NaN when no answer has come within the interval.",
+    ),
+    Metric(
         "catch_up",
         GAUGE,
         "seconds",
         READER,
-        "Catch-up time: total_backlog at the end of the interval / net service rate. 0 without a backlog; NaN while it "
-        "does not shrink, or is not known. The net service rate is dequeue_rate - enqueue_rate, and for a consumer "
-        "with a queue of its own on a broker, to that, what `broker_ready` fell by per second from one answer of the "
-        "broker to another: of all hubs together that share the queue. NaN when none has come within the interval.",
+        "Catch-up time: total_backlog at the end of the interval / net_rate, so that it is that of all hubs of a queue "
+        "together. 0 without a backlog; NaN while it does not shrink, or is not known.",
     ),
 )
 
