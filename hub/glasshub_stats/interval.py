@@ -148,8 +148,6 @@ def catch_up(backlog, net_rate):
     return backlog / net_rate if net_rate > 0 else _NAN
 
 
-
-
 def broker_answer(consumer):
     # type: (ConsumerStats) -> Tuple[float, int]
     """What the broker said last of the consumer's queue: messages ready, and when that was."""

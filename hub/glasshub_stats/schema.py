@@ -774,9 +774,9 @@ INTERVAL_DERIVED = (
         GAUGE,
         "messages/second",
         READER,
-        "What total_backlog shrinks by per second: dequeue_rate - enqueue_rate, and to that, for a consumer with a queue "
-        "of its own on a broker, what `broker_ready` fell by per second from one answer of the broker to another, which "
-        "is of all hubs together that share the queue. NaN when no answer has come within the interval.",
+        "What total_backlog shrinks by per second: dequeue_rate - enqueue_rate, and to that, for a consumer with a "
+        "queue of its own on a broker, what `broker_ready` fell by per second from one answer of the broker to "
+        "another: that is of all hubs together that share the queue. NaN when none has come within the interval.",
     ),
     Metric(
         "catch_up",

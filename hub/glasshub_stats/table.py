@@ -40,8 +40,11 @@ _UNPRINTABLE = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 #: but zeros and the terminal is narrow; its text of a ConsumerInterval, or of a ProducerStats.
 _Column = namedtuple("_Column", "top title moving optional text")
 
+_ON_BROKER = _Column("on", "broker", False, False, lambda c: known_count(c.now.broker_ready))
+
 _COLUMNS = (
     _Column("", "backlog", False, False, lambda c: count(c.now.backlog)),
+    _ON_BROKER,
     _Column("in", "flight", False, False, lambda c: count(c.now.in_flight)),
     _Column("", "oldest", False, False, lambda c: duration(c.now.oldest_age)),
     _Column("enq.", "/s", True, False, lambda c: rate(c.enqueue_rate)),
@@ -52,7 +55,7 @@ _COLUMNS = (
     _Column("proc.", "p50", False, False, lambda c: duration(c.processing.percentile(50))),
     _Column("proc.", "p95", False, False, lambda c: duration(c.processing.percentile(95))),
     _Column("wait", "p95", False, False, lambda c: duration(c.wait.percentile(95))),
-    _Column("catch", "up", True, False, lambda c: _catch_up(c.catch_up, c.dequeue_rate)),
+    _Column("catch", "up", True, False, lambda c: _catch_up(c.catch_up, c.net_rate)),
 )
 
 _PRODUCER_COLUMNS = (
@@ -79,7 +82,12 @@ def as_text(snapshot, interval=None, width=WIDTH):
     since = interval if interval is not None else snapshot.since(None)
     lines = _hub_lines(snapshot, interval) + [_caption(interval)]
     if since.consumers:
-        columns = [column for column in _COLUMNS if interval is not None or not column.moving]
+        has_broker = any(consumer.now.has_broker for consumer in since.consumers)
+        columns = [
+            column
+            for column in _COLUMNS
+            if (interval is not None or not column.moving) and (has_broker or column is not _ON_BROKER)
+        ]
         marks = [(consumer.name, consumer.now.initialized) for consumer in since.consumers]
         lines += [""] + _table("consumer", marks, since.consumers, columns, width)
     else:
@@ -132,6 +140,12 @@ def count(number):
     return "%.*f%s" % (1 if number < 999.95 else 0, number, unit)
 
 
+def known_count(number):
+    # type: (float) -> str
+    """The same; NaN is `-`."""
+    return "-" if math.isnan(number) else count(number)
+
+
 def rate(per_second):
     # type: (float) -> str
     """Events per second in at most seven characters; NaN is `-`."""
@@ -171,10 +185,10 @@ else:
         return text
 
 
-def _catch_up(seconds, dequeue_rate):
+def _catch_up(seconds, net_rate):
     # type: (float, float) -> str
     """Catch-up time; `never` while the backlog does not shrink."""
-    return "never" if math.isnan(seconds) and not math.isnan(dequeue_rate) else duration(seconds)
+    return "never" if math.isnan(seconds) and not math.isnan(net_rate) else duration(seconds)
 
 
 def _hub_lines(snapshot, interval):
@@ -190,8 +204,18 @@ def _hub_lines(snapshot, interval):
     return [
         "%s: %s, %s, pid %d, shape %s, glasshub %s" % (about + (_short(hub.version, 16),)),
         "  source %s %d/%d connected, malformed %s, unrouted %s" % source,
-        "  received %s%s, backlog %s" % (count(hub.received), pace, count(hub.backlog)),
+        "  received %s%s, backlog %s%s" % (count(hub.received), pace, count(hub.backlog), _on_broker(hub)),
     ]
+
+
+def _on_broker(hub):
+    # type: (HubStats) -> str
+    """How much more there is, and as of when."""
+    if not hub.has_broker:
+        return ""
+    if math.isnan(hub.broker_ready):
+        return " here, and nobody knows what waits on the broker"
+    return " here and %s on the broker, %s ago" % (count(hub.broker_ready), duration(hub.broker_age))
 
 
 def _caption(interval):
@@ -251,15 +275,12 @@ def attention(snapshot):
         yield "the hub is stuck: no heartbeat of its main thread for %s, of its enqueuer for %s" % silent
     elif hub.connected < hub.endpoints:
         yield "the source is connected to %d of its %d endpoints%s" % (hub.connected, hub.endpoints, _lost(snapshot))
+    for what in _of_broker(snapshot):
+        yield what
     if hub.spool_blocking_age:
         yield "the disk of the spool refuses: nobody has got a new message for %s" % duration(hub.spool_blocking_age)
-    if hub.gaps:
-        ended = duration(max(snapshot.time - hub.gap_until, 0))
-        gaps = (count(hub.gaps), duration(hub.gap_seconds), ended)
-        yield "the bus may have lost messages in %s gaps of %s in all, the last one ended %s ago" % gaps
-        if hub.backfilled or hub.backfill_missed or hub.backfill_errors:
-            filled = (count(hub.backfilled), count(hub.backfill_missed), count(hub.backfill_errors))
-            yield "of these gaps %s messages were fetched, up to %s missed, %s fetches failed" % filled
+    for what in _of_gaps(snapshot):
+        yield what
     for what in _of_processes(hub, status == "running"):
         yield what
     for consumer in snapshot.consumers:
@@ -268,6 +289,48 @@ def attention(snapshot):
     for producer in snapshot.producers:
         for what in _of_producer(producer, snapshot.is_locked):
             yield "%s %s" % (_short(producer.name, 40), what)
+
+
+def _of_broker(snapshot):
+    # type: (Snapshot) -> Iterator[str]
+    """What is amiss between a hub that is up and its broker; how it is connected has been said."""
+    hub = snapshot.hub
+    if not (hub.has_broker and snapshot.is_up()):
+        return
+    if math.isnan(hub.broker_ready):
+        yield "how much waits on the broker is not known: %s" % _silence(hub)
+    if hub.broker_blocked:
+        yield "the broker lacks memory or disk, and takes nothing from this hub: see its alarms"
+    if not hub.connected:
+        return
+    idle = [consumer for consumer in snapshot.consumers if consumer.broker_queue and not consumer.broker_consuming]
+    for consumer in idle:
+        yield "%s gets nothing: its queue on the broker is not consumed, see the hub's log" % _short(consumer.name, 40)
+    if not idle and hub.broker_consuming < hub.broker_queues:
+        idle_queues = (hub.broker_queues - hub.broker_consuming, hub.broker_queues)
+        yield "%d of %d queues on the broker are not consumed: see the hub's log" % idle_queues
+
+
+def _silence(hub):
+    # type: (HubStats) -> str
+    """Why a broker has not said how much waits."""
+    if not hub.connected:
+        return "the hub is not connected to it"
+    if math.isnan(hub.broker_age):
+        return "it has not said so yet"
+    return "it last said so %s ago" % duration(hub.broker_age)
+
+
+def _of_gaps(snapshot):
+    # type: (Snapshot) -> Iterator[str]
+    hub = snapshot.hub
+    if hub.gaps:
+        ended = duration(max(snapshot.time - hub.gap_until, 0))
+        gaps = (count(hub.gaps), duration(hub.gap_seconds), ended)
+        yield "the bus may have lost messages in %s gaps of %s in all, the last one ended %s ago" % gaps
+        if hub.backfilled or hub.backfill_missed or hub.backfill_errors:
+            filled = (count(hub.backfilled), count(hub.backfill_missed), count(hub.backfill_errors))
+            yield "of these gaps %s messages were fetched, up to %s missed, %s fetches failed" % filled
 
 
 def _of_processes(hub, is_running):

@@ -31,13 +31,13 @@ _shtab_glasshub_commands() {
 _shtab_glasshub_check_commands() {
   local _commands=(
     age:'Judges seconds that the oldest message has waited. RANGE says what is well: 10 is 0 to 10, 10: is 10 or more, ~:10 is 10 or less, 5:10 is 5 to 10, ends included; @5:10 is all but that. ~: is everything, so that with -c ~: nothing is CRITICAL.'
-    backlog:'Judges messages waiting for a consumer. RANGE says what is well: 10 is 0 to 10, 10: is 10 or more, ~:10 is 10 or less, 5:10 is 5 to 10, ends included; @5:10 is all but that. ~: is everything, so that with -c ~: nothing is CRITICAL.'
+    backlog:'Judges messages waiting for a consumer. Those on a broker are among them; while it does not say how many there are, the answer is UNKNOWN. RANGE says what is well: 10 is 0 to 10, 10: is 10 or more, ~:10 is 10 or less, 5:10 is 5 to 10, ends included; @5:10 is all but that. ~: is everything, so that with -c ~: nothing is CRITICAL.'
     catch-up:'Judges seconds until the backlog is finished. A backlog that does not shrink is beyond any limit, unless all of it came within the interval. Without a reading to compare with it takes two, 5 s apart, or half the timeout. RANGE says what is well: 10 is 0 to 10, 10: is 10 or more, ~:10 is 10 or less, 5:10 is 5 to 10, ends included; @5:10 is all but that. ~: is everything, so that with -c ~: nothing is CRITICAL.'
     consumers:'Judges consumers that were not built. RANGE says what is well: 10 is 0 to 10, 10: is 10 or more, ~:10 is 10 or less, 5:10 is 5 to 10, ends included; @5:10 is all but that. ~: is everything, so that with -c ~: nothing is CRITICAL.'
     failures:'Judges messages or polls that failed. Without a reading to compare with they are those since the hub'"'"'s start. RANGE says what is well: 10 is 0 to 10, 10: is 10 or more, ~:10 is 10 or less, 5:10 is 5 to 10, ends included; @5:10 is all but that. ~: is everything, so that with -c ~: nothing is CRITICAL.'
     producers:'Judges seconds that a poll is overdue. Whatever the ranges are, one whose last poll failed is WARNING, and one that was not built CRITICAL. RANGE says what is well: 10 is 0 to 10, 10: is 10 or more, ~:10 is 10 or less, 5:10 is 5 to 10, ends included; @5:10 is all but that. ~: is everything, so that with -c ~: nothing is CRITICAL.'
     stuck:'Judges seconds spent at one message or poll. A consumer that takes longer than its own max_processing is CRITICAL whatever the ranges are. RANGE says what is well: 10 is 0 to 10, 10: is 10 or more, ~:10 is 10 or less, 5:10 is 5 to 10, ends included; @5:10 is all but that. ~: is everything, so that with -c ~: nothing is CRITICAL.'
-    up:'Judges endpoints of the bus that are lost. RANGE says what is well: 10 is 0 to 10, 10: is 10 or more, ~:10 is 10 or less, 5:10 is 5 to 10, ends included; @5:10 is all but that. ~: is everything, so that with -c ~: nothing is CRITICAL.'
+    up:'Judges endpoints of the bus that are lost. Whatever the ranges are, a hub that is not connected to its broker, or does not consume one of its queues, is CRITICAL, and one that the broker takes nothing from WARNING. RANGE says what is well: 10 is 0 to 10, 10: is 10 or more, ~:10 is 10 or less, 5:10 is 5 to 10, ends included; @5:10 is all but that. ~: is everything, so that with -c ~: nothing is CRITICAL.'
   )
   _describe 'glasshub check commands' _commands
 }
@@ -562,7 +562,7 @@ _shtab_glasshub_stats_defaults_added=0
 _shtab_glasshub_top_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--interval[from look to look, 0.1 at least (default\: 2)]:SECONDS:"
-  "--sort[one of name, hub, state, backlog, oldest, catch-up, enqueued, processed, in-flight, wait-p50, wait-p95, processing-p50, processing-p95, failed (default\: state)]:COLUMN:(name hub state backlog oldest catch-up enqueued processed in-flight wait-p50 wait-p95 processing-p50 processing-p95 failed)"
+  "--sort[one of name, hub, state, backlog, broker, oldest, catch-up, enqueued, processed, in-flight, wait-p50, wait-p95, processing-p50, processing-p95, failed (default\: state)]:COLUMN:(name hub state backlog broker oldest catch-up enqueued processed in-flight wait-p50 wait-p95 processing-p50 processing-p95 failed)"
   "--reverse[the other way round]"
   "--filter[only consumers and producers with TEXT in the name]:TEXT:"
   "--iterations[end after N intervals]:N:"

@@ -62,3 +62,43 @@ def work(
         slots.finished(Outcome.PROCESSED if number < processed else Outcome.FAILED, now_ns + took_ns)
     for slots in writer.workers[consumer][:in_flight]:
         slots.began(now_ns - wait_ns, now_ns, now_ns - 3000 * MS)
+
+
+def tell(
+    writer: SegmentWriter,
+    *,
+    ready: int = 0,
+    asked_ns: int | None = None,
+    unacknowledged: int = 12,
+    is_consuming: bool = True,
+) -> None:
+    """Write what a broker says of the queues of the first two consumers: so much waits in that of the first one.
+
+    Args:
+        writer: The segment.
+        ready: How much.
+        asked_ns: When it was asked; now if nobody says so.
+        unacknowledged: What the hub has of each.
+        is_consuming: Whether the first one is consumed.
+    """
+    asked_ns = time.monotonic_ns() if asked_ns is None else asked_ns
+    for number, waiting in ((0, ready), (1, 0)):
+        writer.consumers[number].broker(
+            consuming=is_consuming or number == 1,
+            ready=waiting,
+            asked_ns=asked_ns,
+            hubs=2,
+            unacknowledged=unacknowledged,
+            prefetch=20,
+            redelivered=3,
+        )
+    writer.enqueuer.broker(
+        queues=2,
+        consuming=1 + is_consuming,
+        ready=ready,
+        asked_ns=asked_ns,
+        unacknowledged=2 * unacknowledged,
+        redelivered=6,
+        faults=1,
+        blocked=False,
+    )

@@ -196,6 +196,162 @@ def test_producer_that_is_at_one_poll_for_too_long_is_stuck(segment: Segment) ->
     assert figures(result)[0].startswith("'producer.Digest'=30")
 
 
+# A broker
+
+
+@pytest.fixture
+def on_broker(segment: Segment) -> Segment:
+    """That hub with a queue on a broker for each consumer: 12 wait for Mailer here, and 900 there."""
+    segment.hub(endpoints=1, connected=1, broker_queues=2, broker_consuming=2, broker_ready=900, broker_asked_ns=ago(1))
+    for index in (0, 1):
+        segment.consumer(index, broker_queue=1, broker_consuming=1, broker_asked_ns=ago(1))
+    return segment.consumer(0, enqueued=12, put_head_ns=ago(1), broker_ready=900)
+
+
+def lose(segment: Segment) -> None:
+    """Have the connection to the broker be lost."""
+    segment.hub(connected=0, lost=1, lost_ns=ago(3), broker_consuming=0, broker_ready=0, broker_asked_ns=0)
+    for index in (0, 1):
+        segment.consumer(index, broker_consuming=0, broker_ready=0, broker_asked_ns=0)
+
+
+@pytest.mark.parametrize(
+    ("ready", "status"),
+    [(0, Status.OK), (3, Status.OK), (4, Status.WARNING), (13, Status.WARNING), (14, Status.CRITICAL)],
+)
+def test_backlog_on_a_broker_is_judged_with_the_one_here(on_broker: Segment, ready: int, status: Status) -> None:
+    on_broker.consumer(0, enqueued=7, broker_ready=ready)
+
+    assert look(on_broker, "backlog").status == status
+
+
+def test_line_tells_how_many_wait_on_the_broker_and_draws_all_three(on_broker: Segment) -> None:
+    output = look(on_broker, "backlog", "Mailer", critical="2000").output("backlog")
+
+    assert output == (
+        "GLASSHUB BACKLOG WARNING - Mailer: 912 messages waiting, 900 of them on the broker (outside range 0:10) | "
+        "'Mailer'=912;10;2000;0; 'Mailer.here'=12;;;0; 'Mailer.broker'=900;;;0;"
+    )
+
+
+def test_backlog_that_the_broker_does_not_tell_is_unknown(on_broker: Segment) -> None:
+    lose(on_broker)
+
+    result = look(on_broker, "backlog", "Mailer", warning="100", critical="200")
+
+    assert result.status == Status.UNKNOWN
+    assert result.text == "Mailer: 12 messages waiting here, and the broker does not say how many wait there"
+    assert result.output("backlog").endswith(" | 'Mailer.here'=12;;;0;")
+
+
+def test_backlog_here_that_is_too_much_by_itself_is_no_less_so_without_the_broker(on_broker: Segment) -> None:
+    lose(on_broker)
+
+    assert look(on_broker, "backlog").status == Status.WARNING
+    assert look(on_broker, "backlog", warning="5", critical="10").status == Status.CRITICAL
+
+
+@pytest.mark.parametrize(("ready", "status"), [(10, Status.OK), (11, Status.WARNING), (21, Status.CRITICAL)])
+def test_queues_that_are_no_consumers_own_are_judged_together(segment: Segment, ready: int, status: Status) -> None:
+    segment.hub(broker_queues=1, broker_ready=ready, broker_asked_ns=ago(1))
+
+    assert look(segment, "backlog").status == status
+    assert look(segment, "backlog", "Mailer").status == Status.OK
+
+
+def test_queues_that_are_no_consumers_own_are_unknown_without_the_broker(segment: Segment) -> None:
+    segment.hub(broker_queues=1, broker_ready=500, broker_asked_ns=0)
+
+    assert look(segment, "backlog").status == Status.UNKNOWN
+
+
+def test_age_says_that_it_is_of_what_is_here(on_broker: Segment) -> None:
+    result = look(on_broker, "age", "Mailer")
+
+    assert re.fullmatch(
+        r"Mailer: the oldest of 12 messages waits for \S+, and 900 on the broker, whose age it does not tell",
+        result.text,
+    )
+
+
+def drained(segment: Segment, *, ready: int, dequeued: int = 0) -> Result:
+    """Ten seconds in which the broker's queue came to that, judged by when all will be gone."""
+
+    def go_on(_: float) -> None:
+        segment.consumer(0, enqueued=12 + dequeued, broker_ready=ready, broker_asked_ns=ago(-9))
+        segment.worker(0, dequeued=dequeued, processed=dequeued)
+
+    limits = Limits(Range.parse("60"), Range.parse("120"))
+    return examine(
+        Request(CHECKS["catch-up"], hub=segment.path, names=["Mailer"], limits=limits, interval=1), sleep=go_on
+    )
+
+
+def test_catch_up_time_is_that_of_all_that_waits(on_broker: Segment) -> None:
+    result = drained(on_broker, ready=800)
+
+    assert re.match(r"Mailer: 812 messages waiting, caught up in 1m2\ds \(outside range 0:60\)", result.text)
+
+
+def test_queue_on_the_broker_that_does_not_shrink_is_beyond_any_limit(on_broker: Segment) -> None:
+    result = drained(on_broker, ready=900, dequeued=100)
+
+    assert result.status == Status.CRITICAL
+    assert "912 messages waiting, and the backlog does not shrink" in result.text
+
+
+def test_consumer_that_took_as_many_as_wait_keeps_up(on_broker: Segment) -> None:
+    result = drained(on_broker, ready=900, dequeued=912)
+
+    assert result.status == Status.OK
+    assert re.search(r"912 messages waiting, no more than it took in \S+: keeps up", result.text)
+
+
+def test_catch_up_time_is_unknown_while_the_broker_does_not_answer(on_broker: Segment) -> None:
+    limits = Limits(Range.parse("60"), Range.parse("120"))
+    request_ = Request(CHECKS["catch-up"], hub=on_broker.path, names=["Mailer"], limits=limits, interval=1)
+    silent = examine(request_, sleep=lambda _: None)
+    lost = examine(request_, sleep=lambda _: lose(on_broker))
+
+    assert (silent.status, lost.status) == (Status.UNKNOWN, Status.UNKNOWN)
+    assert "912 messages waiting, and the broker has not told twice how many" in silent.text
+    assert "12 messages waiting here, and the broker does not say how many wait there" in lost.text
+
+
+def test_hub_that_is_not_connected_to_its_broker_is_critical(on_broker: Segment) -> None:
+    lose(on_broker)
+
+    result = examine(request(on_broker, "up"))
+
+    assert result.status == Status.CRITICAL
+    assert result.text.startswith("not connected to the broker: nothing comes, see the hub's log; h is running for")
+
+
+def test_queue_that_is_not_consumed_is_critical_and_named(on_broker: Segment) -> None:
+    on_broker.hub(broker_consuming=1).consumer(1, broker_consuming=0)
+
+    result = look(on_broker, "up")
+
+    assert result.status == Status.CRITICAL
+    assert result.text.startswith("1 of 2 queues are not consumed (Badges), see the hub's log; ")
+    assert figures(result)[-2:] == ["'consumed'=1;;;0;", "'queues'=2;;;0;"]
+
+
+def test_broker_that_takes_nothing_is_a_warning(on_broker: Segment) -> None:
+    on_broker.hub(broker_blocked=1)
+
+    result = look(on_broker, "up")
+
+    assert result.status == Status.WARNING
+    assert "the broker lacks memory or disk" in result.text
+
+
+def test_hub_that_is_well_with_its_broker_is_ok(on_broker: Segment) -> None:
+    result = look(on_broker, "up")
+
+    assert (result.status, result.text) == (Status.OK, "h is running for 16m40s, 1 of 1 endpoints connected")
+
+
 # The hub
 
 

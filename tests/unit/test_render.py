@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,10 +18,12 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from glasshub.segment import ConsumerRow, ProducerRow, SegmentWriter
 from glasshub.stats import Outcome
 from glasshub_stats import Snapshot, read, schema
+from glasshub_stats.clock import monotonic_ns
 from glasshub_stats.render import as_dict, as_json, as_openmetrics, as_text
 from glasshub_stats.table import count, duration, rate
 
-from .segments import MS, live_segment, work
+from ..contract.segments import Segment
+from .segments import MS, live_segment, tell, work
 
 PRODUCERS = (ProducerRow("digests", True, 60.0), ProducerRow("cleaner", False))
 HOSTILE = 'a"b\\c\nd\\n\x1b[2J\u2028größe,le="1"}'
@@ -631,3 +634,114 @@ def test_everything_of_a_snapshot_can_be_asked_twice_with_the_same_answer(snapsh
     first: list[Any] = [as_dict(snapshot), as_openmetrics(snapshot), as_text(snapshot)]
 
     assert first == [as_dict(snapshot), as_openmetrics(snapshot), as_text(snapshot)]
+
+
+# A broker
+
+
+@pytest.fixture
+def on_broker(path: Path) -> Iterator[SegmentWriter]:
+    """A hub with two queues on a broker: datanommer's, where 900 wait, and that of badges."""
+    with live_segment(path) as writer:
+        work(writer, 0, enqueued=12, processed=0)
+        tell(writer, ready=900)
+        yield writer
+
+
+def test_json_holds_what_a_broker_has_and_null_for_what_it_does_not_say(on_broker: SegmentWriter, path: Path) -> None:
+    told = json.loads(as_json(read(str(path))))
+    tell(on_broker, asked_ns=0)
+    lost = json.loads(as_json(read(str(path))))
+
+    for of_it in (told["hub"], told["consumers"][0]):
+        assert (of_it["backlog"], of_it["broker_ready"], of_it["total_backlog"]) == (12, 900, 912)
+    for metric in shown("consumer", broker=True):
+        assert metric.name in told["consumers"][0]
+    assert "broker_ready" not in told["consumers"][2]
+    assert told["consumers"][2]["total_backlog"] == 0
+    for of_it in (lost["hub"], lost["consumers"][0]):
+        assert (of_it["backlog"], of_it["broker_ready"], of_it["total_backlog"]) == (12, None, None)
+
+
+def test_openmetrics_has_samples_of_a_broker_for_who_has_a_queue_there(on_broker: SegmentWriter, path: Path) -> None:
+    page = families(as_openmetrics(read(str(path))))
+
+    ready = page["glasshub_consumer_broker_ready_messages"]
+    assert [(sample.labels["consumer"], sample.value) for sample in ready.samples] == [
+        ("datanommer", 900),
+        ("badges", 0),
+    ]
+    assert value(page["glasshub_consumer_total_backlog_messages"], consumer="ircbot") == 0
+    assert value(page["glasshub_consumer_broker_redelivered_messages"], "_total", consumer="badges") == 3
+    assert value(page["glasshub_hub_broker_ready_messages"]) == 900
+    assert value(page["glasshub_hub_broker_faults"], "_total") == 1
+
+
+def test_openmetrics_of_a_hub_without_a_broker_has_no_samples_of_one(snapshot: Snapshot) -> None:
+    page = families(as_openmetrics(snapshot))
+
+    assert not [name for name, family in page.items() if "_broker_" in name and family.samples]
+
+
+def test_table_shows_what_waits_on_a_broker_beside_the_backlog(on_broker: SegmentWriter, path: Path) -> None:
+    table = as_text(read(str(path)))
+
+    assert row(table, "datanommer")[:2] == ["12", "900"]
+    assert row(table, "ircbot")[:2] == ["0", "-"]
+    assert re.search(r"backlog 12 here and 900 on the broker, \S+ ago", table)
+    assert max(map(len, as_text(read(str(path)), width=80).splitlines())) <= 80
+
+
+def test_table_of_a_hub_without_a_broker_has_no_such_column(snapshot: Snapshot) -> None:
+    assert "broker" not in as_text(snapshot)
+
+
+def test_table_says_that_nobody_knows_what_a_silent_broker_has(on_broker: SegmentWriter, path: Path) -> None:
+    tell(on_broker, ready=900, asked_ns=time.monotonic_ns() - 60_000 * MS)
+
+    table = as_text(read(str(path)))
+
+    assert row(table, "datanommer")[:2] == ["12", "-"]
+    assert "backlog 12 here, and nobody knows what waits on the broker" in table
+    assert "! how much waits on the broker is not known: it last said so 1m00s ago" in table
+
+
+def test_table_says_that_a_hub_has_lost_its_broker(on_broker: SegmentWriter, path: Path) -> None:
+    on_broker.enqueuer.source(endpoints=1, connected=0, disconnects=1, errors=0)
+    tell(on_broker, asked_ns=0, is_consuming=False)
+
+    remarks = [line for line in as_text(read(str(path))).splitlines() if line.startswith("! ")]
+
+    assert "! the source is connected to 0 of its 1 endpoints" in remarks
+    assert "! how much waits on the broker is not known: the hub is not connected to it" in remarks
+    assert not any("not consumed" in remark for remark in remarks)
+
+
+def test_table_names_who_gets_nothing_from_a_broker(on_broker: SegmentWriter, path: Path) -> None:
+    tell(on_broker, ready=900, is_consuming=False)
+
+    assert "! datanommer gets nothing: its queue on the broker is not consumed" in as_text(read(str(path)))
+
+
+def test_table_says_that_a_broker_takes_nothing(on_broker: SegmentWriter, path: Path) -> None:
+    on_broker.enqueuer.broker(
+        queues=2,
+        consuming=2,
+        ready=0,
+        asked_ns=time.monotonic_ns(),
+        unacknowledged=0,
+        redelivered=0,
+        faults=0,
+        blocked=True,
+    )
+
+    assert "! the broker lacks memory or disk, and takes nothing from this hub" in as_text(read(str(path)))
+
+
+def test_table_says_how_many_queues_that_are_nobodys_own_are_not_consumed(tmp_path: Path) -> None:
+    with Segment(str(tmp_path / "h.stats")) as segment:
+        segment.hub(endpoints=1, connected=1, broker_queues=2, broker_consuming=1, broker_asked_ns=monotonic_ns(0))
+
+        table = as_text(read(segment.path))
+
+    assert "! 1 of 2 queues on the broker are not consumed" in table

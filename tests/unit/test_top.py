@@ -34,7 +34,7 @@ from glasshub.top.screen import STYLES
 from glasshub.top.view import Frame, Terminal, frame
 from glasshub_stats.layout import HEARTBEAT_OFFSET
 
-from .segments import MS, ROWS, live_segment, work
+from .segments import MS, ROWS, live_segment, tell, work
 
 SECOND = 1000 * MS
 
@@ -888,3 +888,108 @@ def test_reading_leaves_the_segment_as_it_is(writer: SegmentWriter) -> None:
     assert main(["top", "--stats-dir", os.fspath(writer.path.parent), "--once", "--interval", "0.1"]) == 0
 
     assert writer.path.read_bytes() == before
+
+
+# A broker
+
+
+def broken_off(writer: SegmentWriter) -> None:
+    """Have the hub lose its broker."""
+    writer.enqueuer.source(endpoints=1, connected=0, disconnects=1, errors=0)
+    tell(writer, asked_ns=0, is_consuming=False)
+
+
+def test_column_of_the_broker_is_there_where_a_hub_has_one(seen: Seen, writer: SegmentWriter) -> None:
+    without = shown(seen.picture()).text
+    work(writer, 0, enqueued=12, processed=0)
+    tell(writer, ready=900)
+    text = shown(seen.picture()).text
+
+    assert "broker" not in without
+    assert words(text, "datanommer")[:3] == ["ok", "12", "900"]
+    assert words(text, "ircbot")[:4] == ["NOT", "INIT", "0", "-"]
+    assert words(text, "fedmsg-hub")[5:7] == ["12", "900"]
+    assert max(map(len, text.split("\n"))) <= 80
+
+
+def test_figure_of_a_broker_that_is_gone_is_not_shown(seen: Seen, writer: SegmentWriter) -> None:
+    tell(writer, ready=900)
+    seen.picture()
+    broken_off(writer)
+    text = shown(seen.picture()).text
+
+    assert words(text, "datanommer")[:4] == ["CUT", "OFF", "0", "-"]
+    assert words(text, "fedmsg-hub")[6] == "-"
+    assert "900" not in text
+    assert "! how much waits on the broker is not known: the hub is not connected to it" in text
+
+
+def test_sorting_by_backlog_goes_by_all_that_waits(seen: Seen, writer: SegmentWriter) -> None:
+    work(writer, 1, enqueued=50, processed=0)
+    tell(writer, ready=900)
+    rows = seen.picture().consumers
+
+    assert [row.name for row in sorted_by(rows, SORTABLE["backlog"], is_reversed=False)][:2] == ["datanommer", "badges"]
+    assert sorted_by(rows, SORTABLE["broker"], is_reversed=False)[0].name == "datanommer"
+
+
+def answers(seen: Seen, writer: SegmentWriter, steps: Sequence[tuple[float, int | None]]) -> Sequence[Picture]:
+    """Pictures of looks at these seconds, at each of which the broker has just said so much; None: it is lost."""
+    board, pictures, start_ns = Board(), [], time.monotonic_ns() - SECOND
+    for seconds, ready in steps:
+        asked_ns = 0 if ready is None else start_ns + int(seconds * MS)  # a thousand times as fast
+        tell(writer, ready=ready or 0, asked_ns=asked_ns)
+        (look,) = seen.looks()
+        assert look.snapshot is not None
+        look.snapshot.taken_ns = start_ns + int(seconds * SECOND)
+        pictures.append(board.picture([look], time=time.time()))
+    return pictures
+
+
+def test_catch_up_is_reckoned_from_what_the_broker_answered(seen: Seen, writer: SegmentWriter) -> None:
+    assert answers(seen, writer, [(0, 100), (5, 50)])[-1].consumers[0].catch_up == pytest.approx(0.005)
+    assert answers(seen, writer, [(0, 100), (5, 100)])[-1].consumers[0].catch_up == math.inf
+    assert answers(seen, writer, [(0, 100), (5, 0)])[-1].consumers[0].catch_up == 0
+
+
+def test_catch_up_is_not_known_without_an_answer(seen: Seen, writer: SegmentWriter) -> None:
+    assert math.isnan(answers(seen, writer, [(0, 100), (5, None)])[-1].consumers[0].catch_up)
+    assert math.isnan(answers(seen, writer, [(0, None), (5, 100)])[-1].consumers[0].catch_up)
+
+
+def test_trend_has_all_that_waited_and_a_question_mark_where_nobody_knew(seen: Seen, writer: SegmentWriter) -> None:
+    picture = answers(seen, writer, [(0, 40), (1, None), (2, 80)])[-1]
+
+    trend = picture.consumers[0].trend
+    assert (trend[0], trend[2]) == (40, 80)
+    assert math.isnan(trend[1])
+    assert UNICODE.curve(trend, 5) == "  ▄?█"
+    assert picture.hubs[0].trend[2] == 80
+
+
+@pytest.mark.parametrize(
+    ("steps", "state"),
+    [
+        ([(0, 5), (2, 5), (PATIENCE, 5)], State.BEHIND),
+        ([(0, 5), (2, 0), (PATIENCE, 5)], State.OK),
+        ([(0, 5), (PATIENCE - 1, 5)], State.OK),
+        ([(0, 5), (2, None), (PATIENCE, 5)], State.OK),
+    ],
+)
+def test_consumer_is_behind_when_messages_stay_on_the_broker(
+    seen: Seen, writer: SegmentWriter, steps: Sequence[tuple[float, int | None]], state: State
+) -> None:
+    assert answers(seen, writer, steps)[-1].consumers[0].state is state
+
+
+def test_lines_have_what_is_on_the_broker(seen: Seen, writer: SegmentWriter) -> None:
+    work(writer, 0, enqueued=12, processed=0)
+    tell(writer, ready=900)
+
+    lines = list(plain.lines(seen.picture(), Controls()))
+
+    assert any(
+        "consumer=datanommer" in line and "backlog=12 broker_ready=900 total_backlog=912" in line for line in lines
+    )
+    assert any(" hub hub=fedmsg-hub" in line and "backlog=12 broker_ready=900 broker_age=" in line for line in lines)
+    assert not any("consumer=ircbot" in line and "broker" in line for line in lines)

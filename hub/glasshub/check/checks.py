@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Protocol, TypeVar
 
-from glasshub_stats import Interval, ProducerStats
+from glasshub_stats import HubStats, Interval, ProducerStats, Snapshot
 from glasshub_stats.interval import ConsumerInterval
 from glasshub_stats.table import duration
 
@@ -21,6 +21,9 @@ CONSUMERS, PRODUCERS, BOTH, HUB = "consumers", "producers", "consumers and produ
 
 #: What is well where nobody is asked about.
 _NOBODY = "the hub has none"
+
+#: Of a consumer with a queue on a broker.
+_NOT_TOLD = "and the broker does not say how many wait there"
 
 #: Of one whose constructor raised.
 NOT_INITIALIZED = "is not initialized: its constructor failed, see the hub's log"
@@ -56,22 +59,51 @@ class Check:
 
 
 def check_backlog(interval: Interval, names: Sequence[str], limits: Limits) -> list[Finding]:
-    """Messages waiting for each consumer."""
+    """Messages waiting for each consumer, here and on a broker."""
+    hub = interval.newer.hub
 
     def judge(consumer: ConsumerInterval) -> Finding:
-        backlog = consumer.now.backlog
-        return judged(consumer.name, Figure(consumer.name, backlog, "", limits), f"{_messages(backlog)} waiting")
+        now = consumer.now
+        figure = Figure(consumer.name, now.total_backlog, "", limits)
+        if not now.has_broker:
+            return judged(consumer.name, figure, f"{_messages(now.backlog)} waiting")
+        here, ready = Figure(f"{consumer.name}.here", now.backlog), Figure(f"{consumer.name}.broker", now.broker_ready)
+        if math.isnan(now.broker_ready):
+            return _judged_by_what_is_here(consumer, limits, figure, here)
+        text = f"{_messages(int(now.total_backlog))} waiting, {now.broker_ready:.0f} of them on the broker"
+        return judged(consumer.name, figure, text, here, ready)
 
-    return _of_consumers(interval, names, judge)
+    found = _of_consumers(interval, names, judge)
+    if hub.has_broker and not names and not any(consumer.now.has_broker for consumer in interval.consumers):
+        found.append(_judged_queues(hub, limits))
+    return found
+
+
+def _judged_by_what_is_here(consumer: ConsumerInterval, limits: Limits, *figures: Figure) -> Finding:
+    """Nobody knows what waits on the broker; what waits here may be too much by itself."""
+    backlog = consumer.now.backlog
+    here = judged(consumer.name, Figure(consumer.name, backlog, "", limits), f"{_messages(backlog)} waiting here")
+    status = max(here.status, Status.UNKNOWN, key=lambda status: status.gravity)
+    return Finding(status, consumer.name, f"{here.text}, {_NOT_TOLD}", figures)
+
+
+def _judged_queues(hub: HubStats, limits: Limits) -> Finding:
+    """What waits on the broker for all consumers of a hub whose queues are none of theirs."""
+    figure = Figure("broker", hub.broker_ready, "", limits)
+    if math.isnan(hub.broker_ready):
+        return Finding(Status.UNKNOWN, "", _NOT_TOLD, [figure])
+    return judged("", figure, f"{_messages(int(hub.broker_ready))} waiting on the broker")
 
 
 def check_age(interval: Interval, names: Sequence[str], limits: Limits) -> list[Finding]:
-    """Age of the oldest message that waits for each consumer."""
+    """Age of the oldest message that waits for each consumer in the hub."""
 
     def judge(consumer: ConsumerInterval) -> Finding:
         now = consumer.now
         said = f"the oldest of {_messages(now.backlog)} waits for {duration(now.oldest_age)}"
         text = said if now.backlog else "no messages waiting"
+        if now.broker_ready > 0:
+            text += f", and {now.broker_ready:.0f} on the broker, whose age it does not tell"
         return judged(consumer.name, Figure(consumer.name, now.oldest_age, "s", limits), text)
 
     return _of_consumers(interval, names, judge)
@@ -82,20 +114,35 @@ def check_catch_up(interval: Interval, names: Sequence[str], limits: Limits) -> 
 
     A backlog that does not shrink is beyond any limit; unless all of it came within the interval: a consumer that has
     handled everything that there was at its beginning keeps up, and has a backlog only because messages never cease.
+    How old a message on a broker is it does not tell: there a consumer keeps up that took as many in the interval as
+    wait at its end, so that whoever is last in the queue waits no longer than that.
     """
 
     def judge(consumer: ConsumerInterval) -> Finding:
-        seconds = consumer.catch_up
-        waiting = f"{_messages(consumer.now.backlog)} waiting"
+        seconds, keeps_up = consumer.catch_up, _keeps_up(consumer, interval.seconds)
+        waiting = f"{_messages(int(consumer.now.backlog))} waiting here"
+        if not math.isnan(consumer.now.total_backlog):
+            waiting = f"{_messages(int(consumer.now.total_backlog))} waiting"
         if not math.isnan(seconds):
             text = f"{waiting}, caught up in {duration(seconds)}"
-        elif consumer.now.oldest_age < interval.seconds:
-            seconds, text = 0.0, f"{waiting}, all of the last {duration(interval.seconds)}: keeps up"
+        elif keeps_up:
+            seconds, text = 0.0, f"{waiting}, {keeps_up}: keeps up"
+        elif consumer.now.has_broker and math.isnan(consumer.net_rate):
+            what = _NOT_TOLD if math.isnan(consumer.now.total_backlog) else "and the broker has not told twice how many"
+            return Finding(Status.UNKNOWN, consumer.name, f"{waiting}, {what}", [Figure(consumer.name, seconds)])
         else:
             seconds, text = math.inf, f"{waiting}, and the backlog does not shrink"
         return judged(consumer.name, Figure(consumer.name, seconds, "s", limits), text)
 
     return _of_consumers(interval, names, judge)
+
+
+def _keeps_up(consumer: ConsumerInterval, seconds: float) -> str:
+    """Why nobody who waits now waits longer than the interval is; empty if that is not so."""
+    now = consumer.now
+    if now.has_broker:
+        return f"no more than it took in {duration(seconds)}" if now.total_backlog <= consumer.dequeued else ""
+    return f"all of the last {duration(seconds)}" if now.oldest_age < seconds else ""
 
 
 def check_failures(interval: Interval, names: Sequence[str], limits: Limits) -> list[Finding]:
@@ -135,7 +182,8 @@ def check_stuck(interval: Interval, names: Sequence[str], limits: Limits) -> lis
 
 
 def check_up(interval: Interval, names: Sequence[str], limits: Limits) -> list[Finding]:
-    """Endpoints of the bus that the hub has lost. That it is alive is seen to before any check."""
+    """Endpoints of the bus that the hub has lost, and queues on a broker of which nothing comes. That the hub is alive
+    is seen to before any check."""
     hub = interval.newer.hub
     lost = Figure("lost", hub.lost, "", limits)
     text = (
@@ -143,7 +191,31 @@ def check_up(interval: Interval, names: Sequence[str], limits: Limits) -> list[F
     )
     if hub.lost:
         text += f", {hub.lost} lost for {duration(hub.lost_age)}"
-    return [judged("", lost, text, Figure("connected", hub.connected), Figure("uptime", hub.uptime, "s"))]
+    found = judged("", lost, text, Figure("connected", hub.connected), Figure("uptime", hub.uptime, "s"))
+    if not hub.has_broker:
+        return [found]
+    status, trouble = _trouble_with_broker(interval.newer)
+    status = max(status, found.status, key=lambda status: status.gravity)
+    queues = Figure("consumed", hub.broker_consuming), Figure("queues", hub.broker_queues)
+    return [Finding(status, "", "; ".join([*trouble, found.text]), [*found.figures, *queues])]
+
+
+def _trouble_with_broker(snapshot: Snapshot) -> tuple[Status, list[str]]:
+    """What is amiss with the broker, and how bad that is: whatever the limits are, without it nothing comes."""
+    hub = snapshot.hub
+    if not hub.connected:
+        return Status.CRITICAL, ["not connected to the broker: nothing comes, see the hub's log"]
+    status, trouble = Status.OK, []
+    if hub.broker_consuming < hub.broker_queues:
+        idle = [each.name for each in snapshot.consumers if each.broker_queue and not each.broker_consuming]
+        whose = f" ({_listed(idle)})" if idle else ""
+        queues = hub.broker_queues - hub.broker_consuming
+        status = Status.CRITICAL
+        trouble.append(f"{queues} of {hub.broker_queues} queues are not consumed{whose}, see the hub's log")
+    if hub.broker_blocked:
+        status = status or Status.WARNING
+        trouble.append("the broker lacks memory or disk, and takes nothing from the hub: see its alarms")
+    return status, trouble
 
 
 def check_consumers(interval: Interval, names: Sequence[str], limits: Limits) -> list[Finding]:
@@ -181,7 +253,14 @@ def _limits(warning: str, critical: str) -> Limits:
 
 
 _ALL = (
-    Check("backlog", check_backlog, "messages waiting for a consumer", CONSUMERS, _limits("1000", "5000")),
+    Check(
+        "backlog",
+        check_backlog,
+        "messages waiting for a consumer",
+        CONSUMERS,
+        _limits("1000", "5000"),
+        remark="Those on a broker are among them; while it does not say how many there are, the answer is UNKNOWN.",
+    ),
     Check("age", check_age, "seconds that the oldest message has waited", CONSUMERS, _limits("300", "1800")),
     Check(
         "catch-up",
@@ -211,7 +290,15 @@ _ALL = (
         _limits("300", "900"),
         remark="A consumer that takes longer than its own max_processing is CRITICAL whatever the ranges are.",
     ),
-    Check("up", check_up, "endpoints of the bus that are lost", HUB, _limits("0", "~:")),
+    Check(
+        "up",
+        check_up,
+        "endpoints of the bus that are lost",
+        HUB,
+        _limits("0", "~:"),
+        remark="Whatever the ranges are, a hub that is not connected to its broker, or does not consume one of its "
+        "queues, is CRITICAL, and one that the broker takes nothing from WARNING.",
+    ),
     Check("consumers", check_consumers, "consumers that were not built", CONSUMERS, _limits("0", "0")),
     Check(
         "producers",

@@ -18,6 +18,7 @@ _COLUMNS = (
     "hub",
     "state",
     "backlog",
+    "broker",
     "oldest",
     "catch-up",
     "enqueued",

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from glasshub_stats import STALE_AFTER
-from glasshub_stats.table import count, duration, printable, rate
+from glasshub_stats.table import count, duration, known_count, printable, rate
 
 from .model import PATIENCE, WINDOW, ConsumerRow, HubRow, ProducerRow, State
 
@@ -104,7 +104,7 @@ def _source(hub: HubRow) -> str:
     if hub.snapshot is None:
         return "-"
     endpoints = f"{_few(hub.snapshot.hub.connected)}/{_few(hub.snapshot.hub.endpoints)}"
-    return f"{printable(hub.snapshot.hub.source)[: 10 - len(endpoints)]} {endpoints}"
+    return f"{printable(hub.snapshot.hub.source)[: 10 - len(endpoints)].rstrip('-')} {endpoints}"
 
 
 def _few(number: int) -> str:
@@ -143,7 +143,18 @@ STATE = Sortable(
     value=lambda c: c.state.gravity,
     is_falling=False,
 )
-BACKLOG = _figure("backlog", ("", "backlog"), 7, lambda c: c.now.backlog, count, "messages waiting in its queue")
+BACKLOG = replace(
+    _figure("backlog", ("", "backlog"), 7, lambda c: c.now.backlog, count, "messages waiting in its queue"),
+    value=lambda c: c.now.backlog if math.isnan(c.now.total_backlog) else c.now.total_backlog,
+)
+BROKER = _figure(
+    "broker",
+    ("on", "broker"),
+    7,
+    lambda c: c.now.broker_ready,
+    known_count,
+    "messages waiting on the broker; --sort backlog: both",
+)
 OLDEST = _figure("oldest", ("", "oldest"), 6, lambda c: c.now.oldest_age, _age, "age of the oldest message that waits")
 CATCH_UP = _figure(
     "catch-up",
@@ -180,12 +191,13 @@ PROCESSING_P50 = _percentile("proc.", "time in the consumer", "processing", 50, 
 PROCESSING_P95 = _percentile("proc.", "time in the consumer", "processing", 95, _MOST)
 
 #: The backlog as a curve, which is drawn where it is known how much room there is.
-TREND: Column[ConsumerRow] = Column(("trend", ""), 8, lambda _: "", "the backlog of late; above it of how long")
+TREND: Column[ConsumerRow] = Column(("trend", ""), 8, lambda _: "", "all that waits, of late; above it of how long")
 
 #: What stands behind the name.
 FIGURES: Sequence[Column[ConsumerRow]] = (
     STATE,
     BACKLOG,
+    BROKER,
     TREND,
     OLDEST,
     CATCH_UP,
@@ -217,13 +229,18 @@ EXPENDABLE: Sequence[Column[ConsumerRow]] = (
 #: All by which consumers can be sorted, by name, in the order in which they stand.
 SORTABLE = {column.key: column for column in (CONSUMER, HUB_OF_CONSUMER, *FIGURES) if isinstance(column, Sortable)}
 
+HUB_ON_BROKER: Column[HubRow] = Column(
+    ("", "broker"), 7, lambda h: known_count(h.broker_ready), "messages waiting on the broker besides"
+)
+
 HUB: Column[HubRow] = Column(("", "hub"), 0, lambda h: printable(h.name), is_left=True)
 HUB_FIGURES: Sequence[Column[HubRow]] = (
     Column(("", "state"), 8, _state, is_left=True),
     Column(("", "uptime"), 6, lambda h: duration(h.uptime), "time since it started"),
     Column(("", "source"), 11, _source, "where messages come from: endpoints connected/configured"),
     Column(("", "received/s"), 10, lambda h: rate(h.receive_rate), "messages a second that the bus brought"),
-    Column(("", "backlog"), 7, lambda h: "-" if math.isnan(h.backlog) else count(h.backlog), "messages waiting in all"),
+    Column(("", "backlog"), 7, lambda h: known_count(h.backlog), "messages waiting in all in the hub"),
+    HUB_ON_BROKER,
 )
 
 PRODUCER: Column[ProducerRow] = Column(("", "producer"), 0, lambda p: printable(p.name), is_left=True)
@@ -243,11 +260,12 @@ STATES = (
     (State.STUCK, f"at one message for too long; a hub: no heartbeat for {STALE_AFTER:g} s"),
     (State.BLOCKED, "its queue is full, and everybody waits with the enqueuer"),
     (State.NOT_INITIALIZED, "could not be built: see the hub's log"),
+    (State.CUT_OFF, "its queue on the broker is not consumed: nothing comes"),
     (State.DOWN, "the hub's process is gone; these are its last figures"),
     (State.UNREAD, "the segment cannot be read; these are its last figures"),
     (State.UNKNOWN, "its hub is stuck or unread: nobody knows"),
     (State.STOPPED, "the hub was stopped; these are its last figures"),
     (State.FAILING, "producer: the last poll failed"),
     (State.OVERDUE, f"producer: its next poll should have begun {PATIENCE:g} s ago"),
-    (State.BEHIND, f"its oldest message has waited for more than {PATIENCE:g} s"),
+    (State.BEHIND, f"its oldest message, or some on the broker, waits for {PATIENCE:g} s"),
 )

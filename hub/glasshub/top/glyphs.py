@@ -12,6 +12,8 @@ from rich.cells import cell_len, set_cell_size
 #: A curve is not drawn higher than it deserves: so many messages fill a cell at least.
 _LEAST = 8
 
+_UNKNOWN = "?"
+
 
 @dataclass(frozen=True)
 class Glyphs:
@@ -43,11 +45,15 @@ class Glyphs:
         return len(text) if self.is_ascii or text.isascii() else cell_len(text)
 
     def curve(self, values: Sequence[float], width: int) -> str:
-        """The latest values as a line of cells, the last one to the right; the highest of them fills its cell."""
+        """The latest values as a line of cells, the last one to the right; the highest of them fills its cell.
+
+        One that is not known (NaN) is a question mark.
+        """
         shown = values[-width:]
-        highest = max([_LEAST, *shown])
+        highest = max([_LEAST, *(value for value in shown if not math.isnan(value))])
         steps = len(self.levels) - 1
-        return "".join(self.levels[math.ceil(value / highest * steps)] for value in shown).rjust(width)
+        cells = (_UNKNOWN if math.isnan(value) else self.levels[math.ceil(value / highest * steps)] for value in shown)
+        return "".join(cells).rjust(width)
 
 
 UNICODE = Glyphs(levels=" ▁▂▃▄▅▆▇█", rising="▲", falling="▼", is_ascii=False)

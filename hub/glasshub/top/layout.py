@@ -14,6 +14,7 @@ from rich.cells import cell_len
 from glasshub_stats.table import duration, printable
 
 from .columns import (
+    BROKER,
     CONSUMER,
     EXPENDABLE,
     FIGURES,
@@ -21,6 +22,7 @@ from .columns import (
     HUB_FIGURES,
     HUB_OF_CONSUMER,
     HUB_OF_PRODUCER,
+    HUB_ON_BROKER,
     PRODUCER,
     PRODUCER_FIGURES,
     TREND,
@@ -38,8 +40,9 @@ Line = list[Span]
 #: Columns of the terminal for a name: what it gets before figures go, and at most.
 _NAME, _LONGEST_NAME, _LONGEST_HUB = 14, 40, 12
 
-#: For a trend at most; for that of a hub at least, so that there is room for when its figures are of.
-_LONGEST_TREND, _HUB_TREND = 60, 18
+#: For a trend at most; for that of a hub at least, so that there is room for when its figures are of, and for how long
+#: they have been, if there is.
+_LONGEST_TREND, _HUB_TREND, _SHORTEST_HUB_TREND = 60, 18, len("as of 12:34:56")
 
 #: What says that there is nothing, and can be said softly.
 _NOTHING = ("0", "-", "0s")
@@ -93,7 +96,8 @@ class Table(Generic[Row]):
 def consumers(picture: Picture, *, width: int, glyphs: Glyphs, every: float) -> Table[ConsumerRow]:
     """The table of consumers."""
     longest = _longest([consumer.name for consumer in picture.consumers], "consumer", _LONGEST_NAME)
-    columns = [replace(CONSUMER, width=min(longest, _NAME)), *_whose(HUB_OF_CONSUMER, picture), *FIGURES]
+    figures = _with_broker(FIGURES, BROKER, picture)
+    columns = [replace(CONSUMER, width=min(longest, _NAME)), *_whose(HUB_OF_CONSUMER, picture), *figures]
     chosen = _fitting(columns, width)
     spare = width - _width(chosen)
     name = min(longest, chosen[0].width + max(spare, 0))
@@ -104,9 +108,11 @@ def consumers(picture: Picture, *, width: int, glyphs: Glyphs, every: float) -> 
 
 def hubs(picture: Picture, *, width: int, glyphs: Glyphs) -> Table[HubRow]:
     """The table of hubs."""
-    spare = width - _width(HUB_FIGURES) - len(HUB_FIGURES)
+    figures = _with_broker(HUB_FIGURES, HUB_ON_BROKER, picture)
+    spare = width - _width(figures) - 1
     longest = _longest([hub.name for hub in picture.hubs], "hub", _LONGEST_NAME)
-    name = max(min(longest, spare - _HUB_TREND - 1), len("hub"))
+    least = _HUB_TREND if len(figures) < len(HUB_FIGURES) else _SHORTEST_HUB_TREND
+    name = max(min(longest, spare - least - 1), len("hub"))
     trend = max(min(spare - name - 1, _LONGEST_TREND), 0)
 
     def latest(hub: HubRow) -> str:
@@ -115,7 +121,7 @@ def hubs(picture: Picture, *, width: int, glyphs: Glyphs) -> Table[HubRow]:
         return _as_of(hub, picture.time, trend)
 
     last: Column[HubRow] = Column(("", "trend"), trend, latest)
-    return Table([replace(HUB, width=name), *HUB_FIGURES, last], glyphs)
+    return Table([replace(HUB, width=name), *figures, last], glyphs)
 
 
 def producers(picture: Picture, *, width: int, glyphs: Glyphs) -> Table[ProducerRow]:
@@ -126,7 +132,7 @@ def producers(picture: Picture, *, width: int, glyphs: Glyphs) -> Table[Producer
     return Table([replace(PRODUCER, width=name), *columns[1:]], glyphs)
 
 
-def condensed(values: Sequence[int], cells: int, looks: int) -> Sequence[int]:
+def condensed(values: Sequence[float], cells: int, looks: int) -> Sequence[float]:
     """The values, so few that all that is remembered can be seen in so many cells: the highest of each group.
 
     A group, once whole, stays what it is while new ones come. How many are in one doubles when there is no room for
@@ -143,7 +149,12 @@ def condensed(values: Sequence[int], cells: int, looks: int) -> Sequence[int]:
     newest = looks % size or size
     ends = range(len(values) - newest, 0, -size)
     groups = [values[max(end - size, 0) : end] for end in reversed(ends)]
-    return [max(group) for group in (*groups, values[max(len(values) - newest, 0) :]) if group]
+    return [_highest(group) for group in (*groups, values[max(len(values) - newest, 0) :]) if group]
+
+
+def _highest(values: Sequence[float]) -> float:
+    """NaN if none is known."""
+    return max((value for value in values if not math.isnan(value)), default=math.nan)
 
 
 def group_size(cells: int, looks: int) -> int:
@@ -159,6 +170,12 @@ def _whose(column: Column[Row], picture: Picture) -> list[Column[Row]]:
     if len(picture.hubs) < 2:
         return []
     return [replace(column, width=_longest([hub.name for hub in picture.hubs], "hub", _LONGEST_HUB))]
+
+
+def _with_broker(columns: Sequence[Column[Row]], broker: Column[Row], picture: Picture) -> list[Column[Row]]:
+    """Without the column of what is on a broker where no hub has one."""
+    has_broker = any(hub.has_broker for hub in picture.hubs)
+    return [column for column in columns if has_broker or column is not broker]
 
 
 def _fitting(columns: Sequence[Column[ConsumerRow]], width: int) -> list[Column[ConsumerRow]]:

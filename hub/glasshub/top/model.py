@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from glasshub_stats import ConsumerInterval, ConsumerStats, Histogram, Interval, ProducerStats, Snapshot
-from glasshub_stats.interval import catch_up
+from glasshub_stats.interval import broker_answer, catch_up, fall_rate
 from glasshub_stats.table import attention, printable
 
 from ..looking import Look
@@ -35,6 +35,7 @@ class State(enum.Enum):
     STUCK = "stuck"
     BLOCKED = "blocked"
     NOT_INITIALIZED = "not init"
+    CUT_OFF = "cut off"
     DOWN = "down"
     UNREAD = "unread"
     STOPPED = "stopped"
@@ -81,19 +82,29 @@ class HubRow:
         snapshot: What its segment says, or said last; None if it never could be read.
         state: How it is.
         receive_rate: Messages a second that it received in the last interval; NaN when nobody knows.
-        trend: Its backlog at each look, the latest last.
+        trend: All that waited for it at each look, on a broker too, the latest last; NaN when nobody knew.
     """
 
     name: str
     snapshot: Snapshot | None
     state: State
     receive_rate: float = _NAN
-    trend: Sequence[int] = ()
+    trend: Sequence[float] = ()
 
     @property
     def backlog(self) -> float:
-        """Messages waiting; NaN when nobody knows."""
+        """Messages waiting in the hub; NaN when nobody knows."""
         return self.snapshot.hub.backlog if self.snapshot is not None else _NAN
+
+    @property
+    def broker_ready(self) -> float:
+        """Messages waiting on its broker; NaN when nobody knows, or there is none."""
+        return self.snapshot.hub.broker_ready if self.snapshot is not None else _NAN
+
+    @property
+    def has_broker(self) -> bool:
+        """Whether messages wait on a broker before they come to the hub."""
+        return self.snapshot is not None and self.snapshot.hub.has_broker
 
     @property
     def uptime(self) -> float:
@@ -124,7 +135,7 @@ class ConsumerRow:
     """One consumer, with what happened to it in the last interval. The times are reckoned when somebody asks."""
 
     def __init__(
-        self, hub: str, interval: ConsumerInterval, *, state: State, trend: Sequence[int], catch_up: float
+        self, hub: str, interval: ConsumerInterval, *, state: State, trend: Sequence[float], catch_up: float
     ) -> None:
         """Take what is known.
 
@@ -132,7 +143,7 @@ class ConsumerRow:
             hub: Name of its hub.
             interval: What happened.
             state: How it is.
-            trend: Its backlog at each look, the latest last.
+            trend: All that waited for it at each look, on a broker too, the latest last; NaN when nobody knew.
             catch_up: Seconds until it has caught up; infinite if it never will, NaN if nobody knows.
         """
         self.hub = hub
@@ -201,6 +212,21 @@ class Picture:
     attention: Sequence[str] = ()
 
 
+@dataclass(frozen=True)
+class _Waiting:
+    """What waited for a consumer at one look.
+
+    Attributes:
+        total: All of it; NaN when nobody knew.
+        here: What was in the hub.
+        answer: What the broker had said last, and when; see `glasshub_stats.interval.fall_rate`.
+    """
+
+    total: float
+    here: int
+    answer: tuple[float, int]
+
+
 @dataclass
 class _Memory:
     """What one hub's backlogs were: the hub's own, and those of its consumers by their place.
@@ -212,32 +238,54 @@ class _Memory:
 
     generation: int
     times: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
-    hub: deque[int] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
-    consumers: list[deque[int]] = field(default_factory=list)
+    hub: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    consumers: list[deque[_Waiting]] = field(default_factory=list)
 
     def note(self, snapshot: Snapshot) -> None:
         """Remember what a snapshot says."""
         while len(self.consumers) < len(snapshot.consumers):
             self.consumers.append(deque(maxlen=REMEMBERED))
         self.times.append(snapshot.taken_ns / 1e9)
-        self.hub.append(snapshot.hub.backlog)
+        self.hub.append(snapshot.hub.total_backlog)
         for backlogs, consumer in zip(self.consumers, snapshot.consumers):
-            backlogs.append(consumer.backlog)
+            backlogs.append(_Waiting(consumer.total_backlog, consumer.backlog, broker_answer(consumer)))
+
+    def trend(self, number: int) -> tuple[float, ...]:
+        """All that waited for a consumer at each look."""
+        return tuple(waiting.total for waiting in self.consumers[number])
 
     def catch_up(self, number: int) -> float:
         """Seconds until a consumer has caught up; infinite if it never will, NaN if nobody knows.
 
         Unlike the `catch_up` of an interval that of up to `WINDOW` seconds, else it jumps at every look.
         """
-        backlogs, looks = self.consumers[number], len(self.times)
-        if backlogs[-1] and looks < 2:
+        now, looks = self.consumers[number][-1], len(self.times)
+        if math.isnan(now.total) or (now.total and looks < 2):
             return _NAN
-        first = looks - 1
-        while first and (first == looks - 1 or self.times[-1] - self.times[first - 1] <= WINDOW):
+        first = self._first()
+        before, seconds = self.consumers[number][first], self.times[-1] - self.times[first]
+        rate = (before.here - now.here) / seconds if seconds else 0.0
+        if now.answer[1]:
+            rate += fall_rate(before.answer, now.answer)
+        found = catch_up(now.total, rate)
+        return math.inf if math.isnan(found) and not math.isnan(rate) else found
+
+    def is_piling_up(self, number: int) -> bool:
+        """Whether the broker has had messages for the consumer at each look for `PATIENCE`: more than are taken."""
+        looks = zip(reversed(self.times), reversed(self.consumers[number]))
+        for when, waiting in looks:
+            if not waiting.answer[0] > 0:
+                return False
+            if self.times[-1] - when >= PATIENCE:
+                return True
+        return False
+
+    def _first(self) -> int:
+        """The look at which the `WINDOW` begins that ends with the latest one; the one before that at least."""
+        last = first = len(self.times) - 1
+        while first and (first == last or self.times[-1] - self.times[first - 1] <= WINDOW):
             first -= 1
-        seconds = self.times[-1] - self.times[first]
-        found = catch_up(backlogs[-1], (backlogs[first] - backlogs[-1]) / seconds if seconds else 0.0)
-        return math.inf if math.isnan(found) else found
+        return first
 
 
 class Board:
@@ -311,13 +359,13 @@ def _consumers(hub: str, interval: Interval, state: State, memory: _Memory) -> I
         yield ConsumerRow(
             hub,
             consumer,
-            state=_consumer_state(consumer.now, state),
-            trend=tuple(memory.consumers[number]),
+            state=_consumer_state(consumer.now, state, is_piling_up=memory.is_piling_up(number)),
+            trend=memory.trend(number),
             catch_up=memory.catch_up(number) if state not in _LOST else _NAN,
         )
 
 
-def _consumer_state(consumer: ConsumerStats, hub: State) -> State:
+def _consumer_state(consumer: ConsumerStats, hub: State, *, is_piling_up: bool) -> State:
     if hub in _OF_ALL:
         return _OF_ALL[hub]
     if not consumer.initialized:
@@ -326,9 +374,16 @@ def _consumer_state(consumer: ConsumerStats, hub: State) -> State:
         return State.STUCK
     if hub is State.STUCK:  # what it shows may not be true any more
         return State.UNKNOWN
+    return _supply(consumer, is_piling_up=is_piling_up)
+
+
+def _supply(consumer: ConsumerStats, *, is_piling_up: bool) -> State:
+    """How it gets its messages."""
     if consumer.blocking_age:
         return State.BLOCKED
-    return State.BEHIND if consumer.oldest_age > PATIENCE else State.OK
+    if consumer.has_broker and not consumer.broker_consuming:
+        return State.CUT_OFF
+    return State.BEHIND if is_piling_up or consumer.oldest_age > PATIENCE else State.OK
 
 
 def _producers(hub: str, snapshot: Snapshot, state: State) -> Iterator[ProducerRow]:

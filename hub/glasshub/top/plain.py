@@ -54,6 +54,7 @@ def _hub(hub: HubRow) -> list[Pair]:
         ("endpoints", figures.endpoints),
         ("receive_rate", hub.receive_rate),
         ("backlog", hub.backlog),
+        *([("broker_ready", hub.broker_ready), ("broker_age", figures.broker_age)] if hub.has_broker else []),
     ]
 
 
@@ -63,6 +64,7 @@ def _consumer(consumer: ConsumerRow) -> list[Pair]:
         ("consumer", consumer.name),
         ("state", consumer.state.value),
         ("backlog", now.backlog),
+        *([("broker_ready", now.broker_ready), ("total_backlog", now.total_backlog)] if now.has_broker else []),
         ("in_flight", now.in_flight),
         ("oldest_age", now.oldest_age),
         ("catch_up", consumer.catch_up),
