@@ -26,7 +26,7 @@ from collections.abc import Callable, MutableMapping
 from pathlib import Path
 
 import glasshub_stats
-from glasshub_stats import ConsumerInterval, Interval, Snapshot, StatsError
+from glasshub_stats import ConsumerInterval, ConsumerStats, HubStats, Interval, Snapshot, StatsError
 from glasshub_stats.table import count, duration, printable
 
 from .segment import SegmentWriter
@@ -188,11 +188,21 @@ class Status:
 
 def _line(interval: Interval) -> str:
     hub = interval.newer.hub
-    total = f"{hub.phase}: {count(hub.backlog)} messages waiting"
+    total = f"{hub.phase}: {_waiting(hub)}"
     slowest = max(interval.consumers, key=_behind, default=None)
     if slowest is None or not (slowest.now.backlog or slowest.now.current_age > _SLOW):
         return total
     return f"{total}; slowest is {slowest.name}: {', '.join(_lags(slowest))}"
+
+
+def _waiting(stats: ConsumerStats | HubStats) -> str:
+    """How many messages wait, on a broker too."""
+    here = f"{count(stats.backlog)} messages waiting"
+    if not stats.has_broker:
+        return here
+    if math.isnan(stats.broker_ready):
+        return f"{here}, and nobody knows how many on the broker"
+    return f"{count(stats.total_backlog)} messages waiting, {count(stats.broker_ready)} of them on the broker"
 
 
 def _behind(consumer: ConsumerInterval) -> float:
@@ -206,10 +216,11 @@ def _behind(consumer: ConsumerInterval) -> float:
 def _lags(consumer: ConsumerInterval) -> list[str]:
     now, lags = consumer.now, []
     if now.backlog:
-        catch_up = (
-            "does not catch up" if math.isnan(consumer.catch_up) else f"catches up in {duration(consumer.catch_up)}"
-        )
-        lags += [f"{count(now.backlog)} waiting", f"the oldest for {duration(now.oldest_age)}", catch_up]
+        lags += [_waiting(now).replace(" messages", ""), f"the oldest for {duration(now.oldest_age)}"]
+        if not math.isnan(consumer.catch_up):
+            lags.append(f"catches up in {duration(consumer.catch_up)}")
+        elif not math.isnan(consumer.net_rate):
+            lags.append("does not catch up")
     if now.current_age > _SLOW:
         lags.append(f"at one message for {duration(now.current_age)}")
     return lags

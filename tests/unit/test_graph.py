@@ -25,7 +25,7 @@ from glasshub_stats import Snapshot, read, values
 from glasshub_stats.render import as_json
 
 from ..needs import program
-from .segments import live_segment, work
+from .segments import live_segment, tell, work
 
 #: When this is read; the tests may be run much later.
 END = int(time.time()) // 60 * 60
@@ -130,6 +130,9 @@ def filtered(kind: int, width: int = 40, height: int = 3) -> bytes:
 
 
 BLUE, VERMILION = bytes.fromhex("0072B2"), bytes.fromhex("D55E00")
+
+#: Light blue, and a grey band upon white.
+SKY, BAND = bytes.fromhex("56B4E9"), bytes.fromhex("CFCFCF")
 
 
 class TestPicture:
@@ -374,6 +377,65 @@ class TestChoice:
         assert run(data_dir, "Badges") == EXIT_ERROR
 
         assert "apt-get install rrdtool" in capsys.readouterr().err
+
+
+class TestBroker:
+    """Badges has 20 messages at hand, and 100 on the broker, of which nothing was heard in the last third."""
+
+    @pytest.fixture
+    def data_dir(self, tmp_path: Path) -> Path:
+        ready = [math.nan if i > 2 * LOOKS // 3 else 100.0 for i in range(LOOKS)]
+        parts = {"": [20.0] * LOOKS, "-broker-ready": ready, "-total": [20 + number for number in ready]}
+        for suffix, numbers in parts.items():
+            make(tmp_path / "made", "web1", f"hub{suffix}", {"Badges": numbers, "Mailer": [5.0] * LOOKS})
+            source = tmp_path / f"made/rrd/web1/glasshub-hub{suffix}.Badges/queue_length.rrd"
+            target = tmp_path / f"rrd/web1/glasshub-hub.Badges/queue_length{suffix}.rrd"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source.rename(target)
+        (tmp_path / "made/rrd/web1/glasshub-hub.Mailer").rename(tmp_path / "rrd/web1/glasshub-hub.Mailer")
+        return tmp_path / "rrd"
+
+    def test_what_waits_on_a_broker_stands_on_what_waits_here(
+        self, data_dir: Path, tmp_path: Path, asked: Path
+    ) -> None:
+        assert run(data_dir, "Badges", "--what", "backlog", "--output", tmp_path / "a.png") == 0
+
+        told = asked.read_text()
+        assert re.search(r"^AREA:c0#0072B2:Badges here +20 +20 +20\\l$", told, re.MULTILINE)
+        assert re.search(r"^AREA:c1#56B4E9:Badges on the broker +100 +100 +100\\l:STACK$", told, re.MULTILINE)
+
+    def test_a_band_stands_where_nobody_knows_what_waits_there(self, data_dir: Path, tmp_path: Path) -> None:
+        run(data_dir, "Badges", "--what", "backlog", "--output", tmp_path / "a.png")
+
+        line = pixels((tmp_path / "a.png").read_bytes())[100]  # in the middle, above what is here
+        left = (len(line) - 800) * 4 // 5
+        known, unknown = line[left : left + 500], line[left + 560 :]
+        assert (SKY in known, BAND in known) == (True, False)
+        assert (SKY in unknown, BAND in unknown) == (False, True)
+
+    def test_a_consumer_among_others_has_a_curve_of_all_that_waits(
+        self, data_dir: Path, tmp_path: Path, asked: Path
+    ) -> None:
+        assert run(data_dir, "Badges", "Mailer", "--what", "backlog", "--output", tmp_path / "a.png") == 0
+
+        assert re.search(r"^LINE2:c0#0072B2:Badges +120 +120 +120\\l$", asked.read_text(), re.MULTILINE)
+        assert re.search(r"^LINE2:c1#D55E00:Mailer +5 +5 +5\\l", asked.read_text(), re.MULTILINE)
+
+    def test_a_recording_has_it_too(self, tmp_path: Path) -> None:
+        looks = []
+        with live_segment(tmp_path / "h.stats") as writer:
+            for ready in (7, 8):
+                tell(writer, ready=ready)
+                snapshot = read(str(tmp_path / "h.stats"))
+                snapshot.time = START + 10.0 * ready
+                looks.append(as_json(snapshot) + "\n")
+        (tmp_path / "h.jsonl").write_text("".join(looks), encoding="utf-8")
+
+        recorded(tmp_path / "h.jsonl", tmp_path / "rrd")
+
+        (hub,) = rrds.find(tmp_path / "rrd")
+        assert "queue_length-broker-ready" in hub.consumers["datanommer"]
+        assert "queue_length-broker-ready" not in hub.consumers["ircbot"]
 
 
 #: The files of a consumer for whom collectd keeps other percentiles.

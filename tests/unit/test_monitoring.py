@@ -23,7 +23,7 @@ from ..integration.consumers import Everything
 from . import old_consumers as old
 from . import old_producers
 from .rig import Seat, running
-from .segments import MS, live_segment, work
+from .segments import MS, live_segment, tell, work
 
 
 class Monitor:
@@ -80,6 +80,18 @@ def test_what_waits_is_the_backlog(tmp_path: Path) -> None:
         found = Monitor(writer.path, [Everything()]).document()["consumers"][0]
 
     assert (found["backlog"], found["headcount_in"], found["headcount_out"]) == (5, 10, 5)
+
+
+def test_what_waits_on_a_broker_is_in_the_backlog(tmp_path: Path) -> None:
+    with live_segment(tmp_path / "h.stats") as writer:
+        work(writer, 0, enqueued=10, processed=4)
+        tell(writer, ready=900)
+        monitor = Monitor(writer.path, [Everything()])
+        known = monitor.document()["consumers"][0]
+        tell(writer, asked_ns=0)
+        lost = monitor.document()["consumers"][0]
+
+    assert (known["backlog"], lost["backlog"]) == (906, None)
 
 
 def test_counts_and_times_begin_anew_with_each_document(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from glasshub.stats import Outcome
 
 from ..fakes import FakeClock
 from ..service_manager import ServiceManager, manager_at
-from .segments import live_segment
+from .segments import live_segment, tell
 
 SECOND = 1_000_000_000
 
@@ -374,6 +374,21 @@ def test_the_catch_up_time_is_that_of_the_time_since_the_line_before(segment: Se
         segment.workers[0][0].turned(Outcome.PROCESSED, time.monotonic_ns(), 1, 1)
 
     assert ": 1 waiting, the oldest for 1m00s, catches up in " in status.of(segment.path)
+
+
+def test_what_waits_on_a_broker_is_told_with_the_rest(segment: SegmentWriter) -> None:
+    wait(segment, 0, count=12, age=60)
+    tell(segment, ready=900)
+    known = Status().of(segment.path)
+    tell(segment, asked_ns=0)
+
+    lost = Status().of(segment.path)
+
+    assert known == (
+        "running: 912 messages waiting, 900 of them on the broker; slowest is datanommer: 912 waiting, 900 of them on "
+        "the broker, the oldest for 1m00s"
+    )
+    assert lost.startswith("running: 12 messages waiting, and nobody knows how many on the broker; slowest is ")
 
 
 def test_a_consumers_name_cannot_smuggle_anything_in(tmp_path: Path) -> None:

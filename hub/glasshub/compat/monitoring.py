@@ -8,6 +8,7 @@ Moksha, counts and times are of the time since the document before.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import repeat
@@ -86,7 +87,7 @@ def consumer_document(stats: ConsumerInterval, consumer: Any) -> dict[str, Any]:
         "topic": consumer.topic if hasattr(consumer, "topic") else list(consumer.topics),
         "exceptions": stats.failed,
         "jsonify": getattr(consumer, "jsonify", True),
-        "backlog": stats.now.backlog,
+        "backlog": None if math.isnan(stats.now.total_backlog) else stats.now.total_backlog,
         "headcount_out": stats.dequeued,
         "headcount_in": stats.enqueued,
         "times": list(_times(stats.processing)),

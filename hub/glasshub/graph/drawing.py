@@ -29,6 +29,9 @@ _COLOURS = {
 }
 _FONTS = ("TITLE:12:DejaVu Sans", "DEFAULT:8:DejaVu Sans", "UNIT:9:DejaVu Sans", "LEGEND:9:DejaVu Sans Mono")
 
+#: Over a time of which not all is known.
+_GAP = "#00000030"
+
 #: Pixels that a character of the legend is wide, and characters that its numbers take.
 _CHARACTER = 7.3
 _COLUMN = 10
@@ -159,8 +162,21 @@ def _legend(panel: Panel, table: Sequence[_Figures], width: int) -> Iterator[str
         columns = "".join(
             f"{_known(panel, figure):>{_COLUMN}}" for figure in (figures.last, figures.highest, figures.average)
         )
-        dash = f":dashes={curve.dash}" if curve.dash else ""
-        yield f"LINE{curve.width}:c{number}{curve.colour}:{rrds.escaped(label.ljust(longest) + columns)}\\l{dash}"
+        text = f"{rrds.escaped(label.ljust(longest) + columns)}\\l"
+        if panel.is_stacked:
+            yield f"AREA:c{number}{curve.colour}:{text}{':STACK' * bool(number)}"
+        else:
+            dash = f":dashes={curve.dash}" if curve.dash else ""
+            yield f"LINE{curve.width}:c{number}{curve.colour}:{text}{dash}"
+    if panel.is_stacked:
+        yield from _unknown(len(panel.curves))
+
+
+def _unknown(curves: int) -> Iterator[str]:
+    """A band wherever some part of the whole is known and another is not: what is drawn there is too low."""
+    known = ",".join(f"c{number},UN,0,1,IF" for number in range(curves)) + ",+" * (curves - 1)
+    yield f"CDEF:gap={known},1,{curves - 1},LIMIT,UN,UNKN,INF,IF"
+    yield f"AREA:gap{_GAP}:{rrds.escaped('not all is known')}\\l"
 
 
 def _known(panel: Panel, figure: float) -> str:

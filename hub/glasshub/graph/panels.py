@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from glasshub_stats.table import count, duration, rate
@@ -14,6 +14,9 @@ from ..errors import HubError
 
 #: Okabe and Ito's palette, which the colour-blind can tell apart as well, without its yellow: on white nobody sees it.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+
+#: Of the parts of a whole: of one colour, one dark and one light.
+_SHADES = ("#0072B2", "#56B4E9")
 
 #: Lengths of dashes and gaps, so that curves are told apart where there are no colours.
 _DASHES = ("", "10,3", "3,3", "14,3,3,3", "6,6", "1,3")
@@ -24,6 +27,8 @@ _THICK, _THIN = 2, 1
 _TYPICAL_BAD = 95.0
 
 Files = Mapping[str, Path]
+
+_ON_BROKER = "queue_length-broker-ready"
 
 
 class PanelError(HubError):
@@ -60,6 +65,7 @@ class Panel:
         consolidation: What a point says of the time that it stands for: AVERAGE or MAX.
         curves: At least one.
         highest: The axis ends there; None for where the curves do.
+        is_stacked: Whether they are parts of a whole, each to be drawn on top of those before it.
     """
 
     title: str
@@ -68,6 +74,7 @@ class Panel:
     consolidation: str
     curves: Sequence[Curve]
     highest: float | None = None
+    is_stacked: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,6 +97,13 @@ def _fixed(*values: tuple[str, str]) -> Callable[[Files, bool], Sequence[tuple[s
     return lambda files, is_alone: values
 
 
+def _backlogs(files: Files, is_alone: bool) -> Sequence[tuple[str, str]]:
+    """Of a consumer with a queue on a broker what waits there, too: the parts when it is drawn alone, else the sum."""
+    if _ON_BROKER not in files:
+        return [("", "queue_length")]
+    return [("here", "queue_length"), ("on the broker", _ON_BROKER)] if is_alone else [("", "queue_length-total")]
+
+
 def _percentiles(word: str) -> Callable[[Files, bool], Sequence[tuple[str, str]]]:
     """All percentiles that collectd was told to keep when a consumer is drawn alone; else one for each."""
 
@@ -109,7 +123,7 @@ def _percent(number: float) -> str:
 
 #: What can be drawn, by the word that an operator types.
 PANELS: Mapping[str, _Kind] = {
-    "backlog": _Kind("Backlog", "messages", count, "MAX", _fixed(("", "queue_length"))),
+    "backlog": _Kind("Backlog", "messages", count, "MAX", _backlogs),
     "rates": _Kind(
         "Rates",
         "messages/second",
@@ -152,7 +166,10 @@ def _panel(kind: _Kind, consumers: Mapping[str, Files]) -> Panel:
             f"there is no file for {kind.title!r} of {', '.join(consumers)}: are these values that our plugin for "
             "collectd wrote, and has it a Percentile?"
         )
-    return Panel(kind.title, kind.unit, kind.written, kind.consolidation, curves, kind.highest)
+    is_stacked = kind.values is _backlogs and len(consumers) == 1 and len(curves) > 1
+    if is_stacked:
+        curves = [replace(curve, colour=colour, dash="") for curve, colour in zip(curves, _SHADES)]
+    return Panel(kind.title, kind.unit, kind.written, kind.consolidation, curves, kind.highest, is_stacked)
 
 
 def _curves_of_one(kind: _Kind, consumers: Mapping[str, Files]) -> list[Curve]:

@@ -91,6 +91,11 @@ class _Numbers:
     def __init__(self, numbers: Mapping[str, Any]) -> None:
         self._numbers = numbers
 
+    @property
+    def has_broker(self) -> bool:
+        """Whether there were figures of a broker."""
+        return "broker_ready" in self._numbers
+
     def __getattr__(self, name: str) -> Any:
         number = self._numbers.get(name, 0)
         return math.nan if number is None else number
