@@ -23,7 +23,7 @@ from tools.definitions import PACKAGING
 from tools.definitions.alerts import alerts
 from tools.definitions.figures import COLLECTD, PAGE
 
-from ..unit.segments import live_segment, work
+from ..unit.segments import live_segment, tell, work
 from .collectd_daemon import Collectd, basic_config, free_port, hub_process, prometheus, until
 from .hubs import got
 from .promtool import judged
@@ -66,8 +66,11 @@ def exposed(program: str, tmp_path_factory: pytest.TempPathFactory) -> Exposed:
         Collectd(program, directory, basic_config(directory) + _WRITERS.format(port=port, carbon=carbon_port)),
     ):
         work(writer, 0, enqueued=3, processed=2)
+        tell(writer, ready=900)
         producers = 'collectd_glasshub_duration_seconds{glasshub="other.producer.Digest",type="overdue"}'
-        page = until(lambda: prometheus(port), lambda page: producers in page and len(page) > 100, "both hubs")
+        broker = 'collectd_glasshub_count{glasshub="other.badges",type="hubs"}'
+        whole = {producers, broker}
+        page = until(lambda: prometheus(port), lambda page: whole <= page.keys() and len(page) > 100, "both hubs")
         found.collectd |= page.keys()
         found.page |= samples(got(directory / "hub.sock", "/metrics")) | samples(
             as_openmetrics(read(str(directory / "other.stats")))
@@ -209,6 +212,38 @@ class TestAlerts:
             "is connected to no endpoint of the bus",
         ),
         (
+            "GlasshubQueueNotConsumed",
+            "consumer",
+            {PAGE: "consumer_broker_consuming", COLLECTD: "gauge broker_consuming"},
+            "0x80",
+            "1x80",
+            "gets nothing: its queue on the broker is not consumed",
+        ),
+        (
+            "GlasshubBrokerBacklog",
+            "consumer",
+            {PAGE: "consumer_broker_ready_messages", COLLECTD: "queue_length broker-ready"},
+            "2000x200",
+            "900x200",
+            "is behind: 2k messages have come to the broker for it, and stay there",
+        ),
+        (
+            "GlasshubBrokerSilent",
+            "hub",
+            {PAGE: "hub_broker_age_seconds", COLLECTD: "duration_seconds broker-asked"},
+            "70x80",
+            "2x80",
+            "has not heard from its broker for 1m 10s how many messages wait there",
+        ),
+        (
+            "GlasshubBrokerBlocked",
+            "hub",
+            {PAGE: "hub_broker_blocked", COLLECTD: "gauge broker_blocked"},
+            "1x80",
+            "0x80",
+            "cannot publish: its broker lacks memory or disk",
+        ),
+        (
             "GlasshubConsumerNotBuilt",
             "consumer",
             {PAGE: "consumer_initialized", COLLECTD: "gauge initialized"},
@@ -287,7 +322,7 @@ class TestAlerts:
     def test_a_backlog_that_goes_slowly_is_told(self, tmp_path: Path, source: str) -> None:
         """100000 messages that become fewer by one in a second."""
         if source == PAGE:
-            series, labels, whose = self.series(source, "consumer", "consumer_backlog_messages")
+            series, labels, whose = self.series(source, "consumer", "consumer_total_backlog_messages")
             values = "100000-15x200"
             value = "1d 3h 6m 40s"
         else:

@@ -61,6 +61,18 @@ def alerts() -> Iterator[Alert]:
     yield Alert("GlasshubHubDown", "critical", up, "== 0", "1m", "is down, or stuck")
     connected = f.gauge("hub", "gauge", "connected", "hub_connected_endpoints")
     yield Alert("GlasshubBusLost", "critical", connected, "== 0", "1m", "is connected to no endpoint of the bus")
+    consuming = f.gauge("consumer", "gauge", "broker_consuming", "consumer_broker_consuming")
+    cut_off = "gets nothing: its queue on the broker is not consumed"
+    yield Alert("GlasshubQueueNotConsumed", "critical", consuming, "== 0", "2m", cut_off)
+    ready = f.gauge("consumer", "queue_length", "broker-ready", "consumer_broker_ready_messages")
+    piling_up = "is behind: {{ $value | humanize }} messages have come to the broker for it, and stay there"
+    yield Alert("GlasshubBrokerBacklog", "warning", ready, "> 1000", "15m", piling_up)
+    silence = f.gauge("hub", "duration", "broker-asked", "hub_broker_age_seconds")
+    silent = "has not heard from its broker for {{ $value | humanizeDuration }} how many messages wait there"
+    yield Alert("GlasshubBrokerSilent", "warning", silence, "> 15", "2m", silent)
+    blocked = f.gauge("hub", "gauge", "broker_blocked", "hub_broker_blocked")
+    refuses = "cannot publish: its broker lacks memory or disk"
+    yield Alert("GlasshubBrokerBlocked", "warning", blocked, "== 1", "5m", refuses)
     built = f.gauge("consumer", "gauge", "initialized", "consumer_initialized")
     yield Alert("GlasshubConsumerNotBuilt", "warning", built, "== 0", "0m", "failed to start, and does nothing")
     oldest = f.gauge("consumer", "duration", "oldest", "consumer_oldest_age_seconds")

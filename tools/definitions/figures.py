@@ -79,9 +79,15 @@ class Figures:
         share = f"100 * {self._rate('consumer_busy_seconds_total')} / {self._page('consumer_workers')}"
         return self._figure("consumer", "percent", "busy", share, name="busy", unit="percent")
 
+    def backlog(self) -> Figure:
+        """All that waits for a consumer; collectd, and with it Graphite, has a sum where there is a broker alone."""
+        total = self.gauge("consumer", "queue_length", "total", "consumer_total_backlog_messages")
+        here = self.gauge("consumer", "queue_length", "", "consumer_backlog_messages")
+        return replace(here, collectd=f"{total.collectd} or ignoring(type) {here.collectd}", page=total.page)
+
     def catch_up(self) -> Figure:
         """Time until the backlog is gone; the page, which knows no intervals, has none."""
-        backlog = self._page("consumer_backlog_messages")
+        backlog = self._page("consumer_total_backlog_messages")
         reckoned = f"{backlog} / (-deriv({backlog}[{self._window}]) > 0)"
         return self._figure("consumer", "duration", "catch-up", reckoned, name="catch-up", unit="s")
 
@@ -152,8 +158,8 @@ def groups() -> Iterator[Group]:
     )
     yield Group(
         "Backlog",
-        "Messages waiting for each consumer.",
-        (f.gauge("consumer", "queue_length", "", "consumer_backlog_messages"),),
+        "Messages waiting for each consumer; on a broker, too, which Graphite has below.",
+        (f.backlog(),),
     )
     yield Group(
         "Age of the oldest message",
@@ -209,4 +215,29 @@ def groups() -> Iterator[Group]:
         "Producers overdue",
         "For how long the next poll of each producer should have begun by now.",
         (f.gauge("producer", "duration", "overdue", "producer_overdue_seconds"),),
+    )
+    yield Group(
+        "On the broker",
+        "Where messages come from a broker: those that wait there for each consumer, and that no hub has been given; "
+        "those that this hub has been given and has not acknowledged; and all that wait, here and there.",
+        (
+            f.gauge("consumer", "queue_length", "broker-ready", "consumer_broker_ready_messages", name="ready"),
+            f.gauge(
+                "consumer",
+                "queue_length",
+                "broker-unacknowledged",
+                "consumer_broker_unacknowledged_messages",
+                name="unacknowledged",
+            ),
+            f.gauge("consumer", "queue_length", "total", "consumer_total_backlog_messages", name="here and there"),
+        ),
+    )
+    yield Group(
+        "Hubs and prefetch",
+        "Where messages come from a broker: hubs that share the queue of each consumer, and how many messages of it "
+        "this hub may have at hand.",
+        (
+            f.gauge("consumer", "count", "hubs", "consumer_broker_hubs", name="hubs"),
+            f.gauge("consumer", "gauge", "prefetch", "consumer_broker_prefetch_messages", name="prefetch"),
+        ),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+import time
 from functools import cache
 from pathlib import Path
 
@@ -47,7 +48,8 @@ def of_write_prometheus(part: str, kind: str, instance: str = "", *, more: str =
     checked(part, kind, instance)
     source = rrds.data_source(Path(kind)).replace("value", "")  # which is left out of the name
     name = "_".join(filter(None, ["collectd_glasshub", kind, source, "total" * (kind in rrds.DERIVED)]))
-    labels = ",".join(filter(None, [more, f'type="{instance}"' if instance else ""]))
+    is_one_of_several = len([name for name in collectd_names()[part] if name[0] == kind]) > 1
+    labels = ",".join(filter(None, [more, f'type="{instance}"' if instance or is_one_of_several else ""]))
     return f"{name}{{{labels}}}" if labels else name
 
 
@@ -81,6 +83,14 @@ def _snapshot() -> Snapshot:
             path, consumers, producers=producers, name="hub", version="0", shape="threads", source="zmq"
         )
         try:
+            _tell_of_broker(writer)
             return read(str(path))
         finally:
             writer.close()
+
+
+def _tell_of_broker(writer: SegmentWriter) -> None:
+    """What a hub without a broker has no names for."""
+    asked = {"ready": 0, "asked_ns": time.monotonic_ns(), "unacknowledged": 0, "redelivered": 0}
+    writer.consumers[0].broker(consuming=True, hubs=1, prefetch=1, **asked)
+    writer.enqueuer.broker(queues=1, consuming=1, faults=0, blocked=False, **asked)
