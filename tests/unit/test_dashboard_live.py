@@ -13,6 +13,7 @@ import pytest
 from glasshub.dashboard.live import Happened, LiveHubs, Memory
 from glasshub.dashboard.model import SPANS, ConsumerView, HubView, Level
 from glasshub.looking import Watcher
+from glasshub_stats.clock import monotonic_ns
 
 from ..contract.segments import Segment
 
@@ -221,3 +222,63 @@ def test_each_span_has_its_own_steps() -> None:
 
     assert len(known(list(memory.series(HOUR, START + 1980).backlog))) == 100
     assert len(known(list(memory.series(SPANS["week"], START + 1980).backlog))) in (1, 2)
+
+
+# A broker
+
+
+def on_broker(segment: Segment, *, ready: int, asked_ns: int | None = None, is_consuming: bool = True) -> None:
+    """Have the broker say how many wait there; now, unless something else is said."""
+    asked = {"broker_ready": ready, "broker_asked_ns": monotonic_ns(0) if asked_ns is None else asked_ns}
+    segment.hub(broker_queues=1, broker_consuming=is_consuming, **asked)
+    segment.consumer(
+        0, enqueued=12, put_head_ns=monotonic_ns(0), broker_queue=1, broker_consuming=is_consuming, **asked
+    )
+
+
+def test_backlog_has_what_waits_on_a_broker(tmp_path: Path) -> None:
+    with segment_in(tmp_path) as segment:
+        on_broker(segment, ready=900)
+
+        hub = Watch(tmp_path).look()
+
+    (badges,) = hub.consumers
+    assert (badges.backlog, badges.on_broker, badges.state.word) == (912, 900, "keeps up")
+    assert ("on the broker", "900") in hub.facts
+    assert known(badges.series.backlog) == [912]
+
+
+def test_consumer_with_messages_on_the_broker_for_long_is_behind(tmp_path: Path) -> None:
+    with segment_in(tmp_path) as segment:
+        watch = Watch(tmp_path)
+        words = []
+        for _ in range(8):
+            on_broker(segment, ready=900)
+            words.append(watch.look_at_consumer().state.word)
+        on_broker(segment, ready=0)
+        words.append(watch.look_at_consumer().state.word)
+
+    assert words == ["keeps up"] * 6 + ["behind"] * 2 + ["keeps up"]
+
+
+def test_backlog_is_unknown_while_the_broker_does_not_tell(tmp_path: Path) -> None:
+    with segment_in(tmp_path) as segment:
+        watch = Watch(tmp_path)
+        on_broker(segment, ready=900)
+        watch.look()
+        on_broker(segment, ready=900, asked_ns=0)
+        hub = watch.look(60)
+
+    (badges,) = hub.consumers
+    assert (badges.state.word, badges.state.level) == ("unknown", Level.UNKNOWN)
+    assert math.isnan(badges.backlog)
+    assert known(badges.series.backlog) == [912]
+
+
+def test_consumer_whose_queue_is_not_consumed_is_cut_off(tmp_path: Path) -> None:
+    with segment_in(tmp_path) as segment:
+        on_broker(segment, ready=900, is_consuming=False)
+
+        state = Watch(tmp_path).look_at_consumer().state
+
+    assert (state.word, state.level) == ("cut off", Level.BAD)

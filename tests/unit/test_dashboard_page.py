@@ -264,3 +264,13 @@ def test_consumer_is_behind_when_its_oldest_waits_for_too_long(oldest: float, ne
 
 def test_consumer_without_figures_is_unknown() -> None:
     assert condition(oldest=math.nan, backlog=math.nan, net_rate=1, behind_after=60).level is Level.UNKNOWN
+
+
+def test_what_waits_on_a_broker_has_a_column_where_there_is_one() -> None:
+    without = shown(view(hub(lagging()))).text
+    text = shown(view(hub(replace(lagging(), on_broker=1100.0)))).text
+
+    assert "of these on the broker" not in without
+    assert "of these on the broker" in text
+    assert "Badges is 1,204 messages behind" in text
+    assert "; 1,100 messages of these on the broker; the oldest here has been waiting for" in text

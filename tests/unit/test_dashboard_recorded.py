@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import subprocess
 from collections.abc import Callable, Sequence
@@ -169,3 +170,31 @@ def test_rrds_that_cannot_be_read_are_a_problem_on_the_page(archive: Archive, tm
     (problem,) = shown(archive, tmp_path).problems
 
     assert "is that the DataDir of collectd's rrdtool plugin?" in problem
+
+
+def test_backlog_has_what_waits_on_a_broker(archive: Archive, tmp_path: Path) -> None:
+    archive.write_hub()
+    archive.write_consumer("fedmsg-hub.Badges", backlog=lambda ago: 20, oldest=300)
+    archive.write("fedmsg-hub.Badges", "queue_length-broker-ready", 480)
+    archive.write("fedmsg-hub.Badges", "queue_length-total", 500)
+    archive.write("fedmsg-hub.Badges", "duration-catch-up", 250)
+
+    (badges,) = shown(archive, tmp_path).hubs[0].consumers
+
+    assert (badges.backlog, badges.on_broker, badges.state.word) == (500, 480, "catching up")
+    assert badges.catch_up == pytest.approx(250)
+    assert max(badges.series.backlog) == pytest.approx(500)
+
+
+def test_what_a_broker_said_once_is_not_shown_as_what_it_says(archive: Archive, tmp_path: Path) -> None:
+    archive.write_hub()
+    archive.write_consumer("fedmsg-hub.Badges", backlog=lambda ago: 20, oldest=300)
+    for part, number in (("broker-ready", 480), ("total", 500)):
+        until_lately = functools.partial(lambda known, ago: math.nan if ago < 600 else known, number)
+        archive.write("fedmsg-hub.Badges", f"queue_length-{part}", until_lately)
+
+    (badges,) = shown(archive, tmp_path).hubs[0].consumers
+
+    assert math.isnan(badges.backlog)
+    assert math.isnan(badges.on_broker)
+    assert badges.state.word == "unknown"

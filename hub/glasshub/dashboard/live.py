@@ -16,6 +16,7 @@ from glasshub_stats.table import attention, duration, rate
 
 from ..looking import Look, Watcher
 from .model import POINTS, SPANS, ConsumerView, HubView, Level, Series, Span, State, condition
+from .words import count
 
 #: Rates are those of the last so many seconds: of one look after another they would jump about.
 _LATELY = 60.0
@@ -46,9 +47,12 @@ class Memory:
 
 @dataclass(frozen=True)
 class Happened:
-    """What one look at a consumer has shown: its backlog, and what happened in the seconds since the look before."""
+    """What one look at a consumer has shown: its backlog, and what happened in the seconds since the look before.
 
-    backlog: int
+    The backlog is NaN when nobody knew it.
+    """
+
+    backlog: float
     received: float
     processed: float
     failed: int
@@ -66,7 +70,8 @@ class _Ring:
     def add(self, now: float, happened: Happened) -> None:
         backlogs, received, processed, failed, seconds = self._sums
         place = self._place_of(int(now // self._step))
-        backlogs[place] = max(backlogs[place], happened.backlog)
+        if math.isnan(backlogs[place]) or happened.backlog > backlogs[place]:
+            backlogs[place] = happened.backlog
         received[place] += happened.received
         processed[place] += happened.processed
         failed[place] += happened.failed
@@ -95,6 +100,7 @@ class _Ring:
             self._numbers[place] = number
             for sums in self._sums:
                 sums[place] = 0.0
+            self._sums[0][place] = math.nan
         return place
 
 
@@ -106,6 +112,7 @@ class _Hub:
     lately: deque[Snapshot] = field(default_factory=deque)
     consumers: dict[str, Memory] = field(default_factory=dict)
     behind_since: dict[str, float] = field(default_factory=dict)
+    on_broker_since: dict[str, float] = field(default_factory=dict)
 
 
 class LiveHubs:
@@ -156,11 +163,13 @@ class LiveHubs:
         now, memory = consumer.now, hub.consumers[consumer.name]
         is_live = hub.look.snapshot is not None and hub.look.snapshot.is_locked  # also if it is stuck
         is_moving = is_live and len(hub.lately) > 1
-        state = _state(consumer, self._behind_after) if is_live else State(Level.UNKNOWN, "last known")
+        since = self._clock() - hub.on_broker_since.get(consumer.name, math.inf)
+        state = _state(consumer, self._behind_after, since) if is_live else State(Level.UNKNOWN, "last known")
         return ConsumerView(
             name=consumer.name,
             state=state,
-            backlog=now.backlog,
+            backlog=now.total_backlog,
+            on_broker=now.broker_ready,
             received=consumer.enqueue_rate if is_moving else math.nan,
             processed=consumer.processing_rate if is_moving else math.nan,
             oldest=now.oldest_age,
@@ -182,15 +191,21 @@ def _remember(hub: _Hub, snapshot: Snapshot, interval: Interval | None, now: flo
         memory = hub.consumers.setdefault(consumer.name, Memory())
         if is_alive:
             seconds = interval.seconds if interval is not None else 0.0
-            memory.add(now, Happened(consumer.now.backlog, consumer.put, consumer.finished, consumer.failed, seconds))
+            backlog = consumer.now.total_backlog
+            memory.add(now, Happened(backlog, consumer.put, consumer.finished, consumer.failed, seconds))
             _note_waiting(hub, consumer, now)
 
 
 def _note_waiting(hub: _Hub, consumer: ConsumerInterval, now: float) -> None:
-    if not consumer.now.backlog:
+    """Remember since when messages have been waiting without a pause, at all and on a broker."""
+    if not consumer.now.total_backlog:
         hub.behind_since.pop(consumer.name, None)
     else:
         hub.behind_since.setdefault(consumer.name, now - consumer.now.oldest_age)
+    if consumer.now.broker_ready > 0:
+        hub.on_broker_since.setdefault(consumer.name, now)
+    else:
+        hub.on_broker_since.pop(consumer.name, None)
 
 
 def _unreadable(look: Look) -> State:
@@ -213,7 +228,8 @@ def _state_of_hub(snapshot: Snapshot) -> State:
     return State(Level.WELL if status == "running" else Level.WATCH, status)
 
 
-def _state(consumer: ConsumerInterval, behind_after: float) -> State:
+def _state(consumer: ConsumerInterval, behind_after: float, on_broker: float) -> State:
+    """How a consumer is, for which messages have been on a broker at each look for so many seconds."""
     now = consumer.now
     if not now.initialized:
         return State(Level.BAD, "not started", "is not initialized and gets no messages: see the hub's log")
@@ -223,10 +239,12 @@ def _state(consumer: ConsumerInterval, behind_after: float) -> State:
     if now.blocking_age:
         text = f"has no room, and everybody waits for it, for {duration(now.blocking_age)} now"
         return State(Level.BAD, "full", text)
+    if now.has_broker and not now.broker_consuming:
+        return State(Level.BAD, "cut off", "gets nothing: its queue on the broker is not consumed, see the hub's log")
     state = condition(
-        oldest=now.oldest_age,
-        backlog=now.backlog,
-        net_rate=consumer.dequeue_rate - consumer.enqueue_rate,
+        oldest=max(now.oldest_age, on_broker),
+        backlog=now.total_backlog,
+        net_rate=consumer.net_rate,
         behind_after=behind_after,
     )
     if state.level is Level.WELL and now.current_age >= _LONG:
@@ -237,6 +255,8 @@ def _state(consumer: ConsumerInterval, behind_after: float) -> State:
 def _facts(interval: Interval, *, is_live: bool) -> Iterator[tuple[str, str]]:
     hub = interval.newer.hub
     yield "backlog", f"{hub.backlog:,}"
+    if hub.has_broker:
+        yield "on the broker", count(hub.broker_ready)
     if is_live and interval.older is not None:
         yield "received", f"{rate(interval.hub.receive_rate)}/s"
     yield "source", f"{hub.source} {hub.connected}/{hub.endpoints}"

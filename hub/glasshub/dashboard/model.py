@@ -94,7 +94,8 @@ class ConsumerView:
     Attributes:
         name: Its name.
         state: How it is.
-        backlog: Messages waiting.
+        backlog: Messages waiting, those on a broker among them.
+        on_broker: How many of them wait on a broker; NaN where there is none, too.
         received, processed: Messages a second, of late.
         oldest: Age of the oldest waiting message, in seconds.
         catch_up: Seconds until nothing waits, if things go on so.
@@ -106,6 +107,7 @@ class ConsumerView:
     name: str
     state: State
     backlog: float = math.nan
+    on_broker: float = math.nan
     received: float = math.nan
     processed: float = math.nan
     oldest: float = math.nan

@@ -191,8 +191,11 @@ class _Column:
 
 
 def _columns(view: View) -> tuple[_Column, ...]:
+    has_broker = any(not math.isnan(consumer.on_broker) for hub in view.hubs for consumer in hub.consumers)
+    on_broker = _Column("of these on the broker", lambda c: count(c.on_broker), lambda c: "" if c.on_broker else "zero")
     return (
         _Column("backlog", lambda c: count(c.backlog), lambda c: "backlog" if c.backlog else "backlog zero"),
+        *([on_broker] if has_broker else []),
         _Column(
             "oldest waits", lambda c: duration(c.oldest) if c.backlog else NONE, lambda c: "" if c.backlog else "zero"
         ),
@@ -242,9 +245,9 @@ def _foot(view: View) -> Html:
         "footer",
         element(
             "p",
-            "Backlog: messages that wait. Oldest waits: how long the first of them has. Received and processed: "
-            "messages a second, in the last minute. Caught up in: when nothing waits any more, if things go on so; "
-            "never, while more comes than is done.",
+            "Backlog: messages that wait, also on a broker where there is one. Oldest waits: how long the first of "
+            "those in the hub has. Received and processed: messages a second, in the last minute. Caught up in: when "
+            "nothing waits any more, if things go on so; never, while more comes than is done.",
         ),
         element("p", f"{view.source} Times are in {zone}. Glasshub {__version__}."),
         id="foot",

@@ -23,12 +23,13 @@ _PRESENT, _STEP = 1800.0, 10.0
 #: Seconds without news after which a hub is taken for lost, whatever the last news was.
 _SILENCE = 600.0
 
-_BACKLOG = "queue_length"
+_BACKLOG, _ON_BROKER, _TOTAL = "queue_length", "queue_length-broker-ready", "queue_length-total"
+_CATCH_UP = "duration-catch-up"
 _RECEIVED = tuple(f"operations-{name}" for name in schema.PUT)
 _PROCESSED = tuple(f"operations-{name}" for name in schema.FINISHED)
 _FAILED = "operations-failed"
 _PRESENT_VALUES = (
-    *(_BACKLOG, *_RECEIVED, *_PROCESSED),
+    *(_BACKLOG, _ON_BROKER, _TOTAL, _CATCH_UP, *_RECEIVED, *_PROCESSED),
     *("duration-oldest", "duration-blocking", "gauge-stuck", "gauge-initialized"),
 )
 
@@ -89,7 +90,7 @@ class RecordedHubs:
         consumers = [files for hub in found for files in hub.consumers.values()]
         up = [path for hub in found for path in _picked(hub.files, ["gauge-up", "operations-received"])]
         present = _table([*_all(consumers, _PRESENT_VALUES), *up], now - _PRESENT, now, _STEP)
-        peaks = _table(_all(consumers, [_BACKLOG]), now - span.seconds, now, span.step, consolidation="MAX")
+        peaks = _table(_all(consumers, [_BACKLOG, _TOTAL]), now - span.seconds, now, span.step, consolidation="MAX")
         rates = _table(_all(consumers, _RECEIVED + _PROCESSED), now - span.seconds, now, span.step)
         has_hosts = len({hub.host for hub in found}) > 1
         return [(hub, self._hub(hub, present, peaks, rates, now, has_hosts=has_hosts)) for hub in found]
@@ -123,11 +124,17 @@ class RecordedHubs:
         series = _series(files, peaks, rates)
         received, processed = _sum([now[value] for value in _RECEIVED]), _sum([now[value] for value in _PROCESSED])
         net_rate = processed - received
+        if _TOTAL in files:
+            now.update({value: _current(present, files, value) for value in (_ON_BROKER, _TOTAL, _CATCH_UP)})
+            now[_BACKLOG] = now[_TOTAL]
+            # How much comes to the broker nobody writes down: collectd's own catch-up time tells, while it has one.
+            net_rate = now[_BACKLOG] / now[_CATCH_UP] if now[_CATCH_UP] > 0 else 0.0
         is_live = hub_state.level is Level.WELL
         return ConsumerView(
             name=name,
             state=self._state(now, net_rate) if is_live else State(Level.UNKNOWN, "last known"),
             backlog=now[_BACKLOG],
+            on_broker=now[_ON_BROKER],
             received=received if is_live else math.nan,
             processed=processed if is_live else math.nan,
             oldest=now["duration-oldest"],
@@ -173,7 +180,7 @@ def _facts(hub: rrds.HubFiles, consumers: Sequence[ConsumerView], present: _Tabl
 def _series(files: Mapping[str, Path], peaks: _Table, rates: _Table) -> Series:
     received = rates.total(map(files.get, _RECEIVED))
     processed = rates.total(map(files.get, _PROCESSED))
-    backlog = peaks.column(files.get(_BACKLOG))
+    backlog = peaks.column(files.get(_TOTAL, files.get(_BACKLOG)))
     length = min(len(received), len(backlog))  # the two are read one after the other
     return Series(
         times=[when - peaks.step / 2 for when in peaks.times[:length]],
@@ -205,6 +212,12 @@ def _last(table: _Table, path: Path | None) -> tuple[float, float]:
     """When something was last known, and what."""
     known = ((when, value) for when, value in zip(reversed(table.times), reversed(table.column(path))))
     return next(((when, value) for when, value in known if not math.isnan(value)), (math.nan, math.nan))
+
+
+def _current(table: _Table, files: Mapping[str, Path], value: str) -> float:
+    """What was known when the backlog of the hub was last known: NaN is news, of a broker."""
+    when, number = _last(table, files.get(value))
+    return number if when >= _last(table, files.get(_BACKLOG))[0] else math.nan
 
 
 def _all(consumers: Iterable[Mapping[str, Path]], names: Sequence[str]) -> list[Path]:

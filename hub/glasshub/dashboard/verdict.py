@@ -74,8 +74,11 @@ def _how_far_behind(consumer: ConsumerView, now: float) -> Html:
     if not math.isnan(consumer.behind_since):
         since = max(now - consumer.behind_since, 0)
         parts += [", since ", clock(consumer.behind_since, now, seconds=False), f" (for {roughly(since)})"]
+    if consumer.on_broker > 0:
+        parts.append(f"; {_messages(consumer.on_broker)} of these on the broker")
     if not math.isnan(consumer.oldest):
-        parts.append(f"; the oldest has been waiting for {roughly(consumer.oldest)}. ")
+        where = "the oldest here" if consumer.on_broker > 0 else "the oldest"
+        parts.append(f"; {where} has been waiting for {roughly(consumer.oldest)}. ")
     if math.isnan(consumer.received):
         return joined(parts, "Its pace is not known yet.")
     pace = f"{rate(consumer.received)} a second come in, {rate(consumer.processed)} are done"
