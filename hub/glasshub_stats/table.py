@@ -199,7 +199,7 @@ def _hub_lines(snapshot, interval):
     life = "up %s" if snapshot.is_locked else "last sign of life %s ago"
     age = hub.uptime if snapshot.is_locked else hub.heartbeat_age
     about = (_short(hub.name, 40), status, life % duration(age), snapshot.pid, _short(hub.shape, 10))
-    source = (_short(hub.source, 10), hub.connected, hub.endpoints, count(hub.malformed), count(hub.unrouted))
+    source = (_short(hub.source, 16), hub.connected, hub.endpoints, count(hub.malformed), count(hub.unrouted))
     pace = "" if interval is None else " (%s/s)" % rate(interval.hub.receive_rate)
     return [
         "%s: %s, %s, pid %d, shape %s, glasshub %s" % (about + (_short(hub.version, 16),)),
