@@ -34,9 +34,10 @@ pytestmark = pytest.mark.slow  # the broker starts twice
 
 @pytest.fixture
 def hub(broker: Broker, tmp_path: Path) -> Iterator[HubProcess]:
-    """A hub whose consumer does not finish its first message."""
+    """A hub whose first consumer cannot be built, and whose second one does not finish its first message."""
     os.mkfifo(tmp_path / "gate")
-    toml = f'[consumers.Gate]\nclass = "tests.integration.consumers:Gate"\nsettings = {{fifo = "{tmp_path}/gate"}}\n'
+    toml = '[consumers.Unbuildable]\nclass = "tests.integration.consumers:Unbuildable"\n'
+    toml += f'[consumers.Gate]\nclass = "tests.integration.consumers:Gate"\nsettings = {{fifo = "{tmp_path}/gate"}}\n'
     with hub_on_broker(broker, tmp_path, toml=toml, name="full", queues=["full.Gate"]) as hub:
         yield hub
     delete_queues(broker, "full.Gate", "full.Gate.parked")
@@ -71,7 +72,8 @@ def test_all_that_was_published_is_told_of_and_nothing_once_the_broker_is_gone(
         given = hub.wait_until(
             lambda s: s.hub.broker_ready + s.hub.broker_unacknowledged == PUBLISHED, "the broker to be asked"
         )
-        (gate,) = given.consumers
+        unbuildable, gate = given.consumers
+        assert not unbuildable.has_broker
         assert gate.broker_ready == depth(broker, "full.Gate").ready
         assert gate.backlog + gate.in_flight == gate.broker_unacknowledged <= gate.broker_prefetch
         assert gate.total_backlog + gate.in_flight == PUBLISHED
@@ -121,6 +123,6 @@ def test_all_that_was_published_is_told_of_and_nothing_once_the_broker_is_gone(
         again = hub.wait_until(
             lambda s: s.hub.broker_ready + s.hub.broker_unacknowledged == PUBLISHED, "the broker to be asked again"
         )
-        assert again.consumers[0].broker_redelivered > 0
-        daemon.await_value(f"{consumer}/queue_length-broker-ready", again.consumers[0].broker_ready)
+        assert again.consumers[1].broker_redelivered > 0
+        daemon.await_value(f"{consumer}/queue_length-broker-ready", again.consumers[1].broker_ready)
         assert check(hub, "up")[0] == 0

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,8 +26,8 @@ from glasshub.message import Frame
 from glasshub.overflow import Backlog
 from glasshub.routing import Router
 from glasshub.segment import ConsumerRow, SegmentSlots, SegmentWriter
-from glasshub.sources import Batch
-from glasshub_stats import HubStats, read
+from glasshub.sources import Batch, QueueState
+from glasshub_stats import HubStats, Snapshot, read
 
 from ..fakes import PATIENCE, BlockingConsumer, MemorySource, RaisingConsumer, RecordingConsumer, frame, wait_until
 from .rig import Rig, Seat
@@ -106,7 +108,14 @@ class Bench:
         self.segment = SegmentWriter(path, rows, name="bench", version="1", shape="threads", source="memory")
         self.shape = Collecting([], self.segment)
         self.backfill = Backfill(margin=0, wake=source.wake) if fills_gaps else None
-        self.enqueuer = Enqueuer(source, Router(subscriptions), self.shape, self.segment.enqueuer, self.backfill)
+        self.enqueuer = Enqueuer(
+            source,
+            Router(subscriptions),
+            self.shape,
+            self.segment.enqueuer,
+            self.backfill,
+            consumers=self.segment.consumers[::-1],  # whose order need not be that of the rows
+        )
 
     def deliver(self, *frames: Frame) -> None:
         """Hand over what was fetched, once that was asked for."""
@@ -115,7 +124,10 @@ class Bench:
         self.backfill.deliver(frames)
 
     def hub(self) -> HubStats:
-        return read(str(self.segment.path)).hub
+        return self.snapshot().hub
+
+    def snapshot(self) -> Snapshot:
+        return read(str(self.segment.path))
 
     def end(self) -> None:
         self.enqueuer.stop()
@@ -616,3 +628,57 @@ def test_what_waits_for_the_enqueuers_own_thread_is_done_in_each_turn_and_before
 
     assert bench.shape.waiting == 0
     assert bench.shape.turned_in == {bench.enqueuer}
+
+
+# Queues on a broker
+
+
+def queue(consumer: int | None, **state: Any) -> QueueState:
+    return QueueState(consumer, "q", **{"asked_ns": time.monotonic_ns(), "is_consuming": True, **state})
+
+
+def test_state_of_a_queue_is_published_for_its_consumer_by_index(path: Path) -> None:
+    source = MemorySource()
+    first = queue(0, ready=900, hubs=2, unacknowledged=12, prefetch=20, redelivered=3)
+    source.now = replace(source.now, queues=[first, queue(1, ready=5, is_consuming=False)])
+
+    with running(path, source, ["org."], ["org."]) as bench:
+        other, consumer = bench.snapshot().consumers  # the consumers' slots are not in the order of the rows
+
+    told = ("queue", "consuming", "ready", "hubs", "unacknowledged", "prefetch", "redelivered")
+    assert [getattr(consumer, f"broker_{name}") for name in told] == [1, 1, 900, 2, 12, 20, 3]
+    assert [getattr(other, f"broker_{name}") for name in told] == [1, 0, 5, 0, 0, 0, 0]
+    assert consumer.broker_age < PATIENCE
+
+
+def test_states_of_all_queues_are_added_up_for_the_hub(path: Path) -> None:
+    source = MemorySource()
+    queues = [
+        queue(0, ready=900, unacknowledged=12, redelivered=3),
+        queue(1, ready=5, unacknowledged=1, redelivered=1, is_consuming=False),
+    ]
+    source.now = replace(source.now, queues=queues, faults=4, is_blocked=True)
+
+    with running(path, source, ["org."], ["org."]) as bench:
+        hub = bench.hub()
+
+    told = ("queues", "consuming", "ready", "unacknowledged", "redelivered", "faults", "blocked")
+    assert [getattr(hub, f"broker_{name}") for name in told] == [2, 1, 905, 13, 4, 4, 1]
+    assert hub.broker_asked_ns == min(each.asked_ns for each in queues)
+
+
+def test_hub_does_not_know_what_waits_if_one_queue_is_not_known(path: Path) -> None:
+    source = MemorySource()
+    source.now = replace(source.now, queues=[queue(None, ready=900), queue(None, asked_ns=0)])
+
+    with running(path, source) as bench:
+        snapshot = bench.snapshot()
+
+    assert math.isnan(snapshot.hub.broker_ready)
+    assert not snapshot.consumers[0].has_broker
+
+
+def test_source_without_queues_has_no_broker(path: Path) -> None:
+    source = MemorySource()
+    with running(path, source) as bench:
+        assert not bench.hub().has_broker
