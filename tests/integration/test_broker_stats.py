@@ -104,7 +104,9 @@ def test_all_that_was_published_is_told_of_and_nothing_once_the_broker_is_gone(
 
         # Nothing.
         broker.stop()
-        hub.wait_until(lambda s: math.isnan(s.hub.broker_ready) and not s.hub.connected, "the connection to be lost")
+        lost = hub.wait_until(lambda s: not s.hub.connected, "the connection to be lost").hub
+        assert math.isnan(lost.broker_ready)  # at once
+        assert math.isnan(lost.broker_age)
         until(
             lambda: daemon.value(f"{consumer}/queue_length-broker-ready"),
             lambda value: value is not None and math.isnan(value),

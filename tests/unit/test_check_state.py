@@ -23,6 +23,7 @@ from glasshub.check.plugin import Limits, Result, Status
 from glasshub.check.ranges import Range
 from glasshub.check.state import StateError, StateFile, own_place
 from glasshub.errors import ConfigError
+from glasshub_stats.clock import monotonic_ns
 
 from ..contract.segments import Segment
 
@@ -261,3 +262,16 @@ def test_catch_up_knows_a_backlog_that_shrinks_from_what_was_kept(segment: Segme
     assert not slept
     assert result.text.startswith("Mailer: 10 messages waiting, caught up in ")
     assert "in the last" in result.text
+
+
+def test_catch_up_knows_a_queue_on_a_broker_that_shrinks_from_what_was_kept(segment: Segment, state: Path) -> None:
+    slept: list[float] = []
+    now_ns = monotonic_ns(0)
+    segment.consumer(0, broker_queue=1, broker_ready=900, broker_asked_ns=now_ns - 10 * 10**9)
+    examine(Request(CHECKS["catch-up"], hub=segment.path, state=state), sleep=lambda _: None)
+    segment.consumer(0, broker_ready=800, broker_asked_ns=now_ns)
+
+    result = examine(Request(CHECKS["catch-up"], hub=segment.path, state=state), sleep=slept.append)
+
+    assert not slept
+    assert "800 messages waiting, caught up in 1m20s" in result.text
