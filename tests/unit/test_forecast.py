@@ -21,7 +21,7 @@ from glasshub.spike.computing import ComputingMeter
 from glasshub.spike.forecast import EXPLANATION, Basis, Measured, forecast
 from glasshub_stats import read
 
-from .segments import MS, live_segment, work
+from .segments import MS, live_segment, tell, work
 
 ROOT = Path(__file__).parents[2]
 
@@ -124,6 +124,16 @@ class TestForecast:
 
 
 class TestBasis:
+    def test_what_waits_on_a_broker_waits_as_well(self, tmp_path: Path) -> None:
+        with live_segment(tmp_path / "h.stats") as writer:
+            work(writer, 0, enqueued=12, processed=2)
+            tell(writer, ready=900)
+            known = of_interval(read(str(writer.path)).since(None), 0.0, source="h")
+            tell(writer, asked_ns=0)
+            lost = of_interval(read(str(writer.path)).since(None), 0.0, source="h")
+
+        assert (known.consumers[0].waiting, lost.consumers[0].waiting) == (910, 10)
+
     def test_a_hub_that_runs_says_what_a_message_costs_and_who_gets_it(self, tmp_path: Path) -> None:
         with live_segment(tmp_path / "h.stats", [ConsumerRow("mailer", 2, True)], shape="threads") as writer:
             writer.enqueuer.received(30, 100)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -70,13 +71,13 @@ def _did_something(consumer: ConsumerInterval) -> bool:
 
 
 def _measured(consumer: ConsumerInterval, received: int) -> Measured:
-    workers = consumer.now.workers
+    now, workers = consumer.now, consumer.now.workers
     return Measured(
         consumer.name,
         share=(consumer.enqueued - consumer.injected) / received if received else 0.0,
         service_rate=workers * consumer.finished / consumer.processing.total,
         workers=workers,
-        waiting=consumer.now.backlog,
+        waiting=now.backlog if math.isnan(now.total_backlog) else now.total_backlog,
     )
 
 
