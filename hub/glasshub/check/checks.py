@@ -23,7 +23,7 @@ CONSUMERS, PRODUCERS, BOTH, HUB = "consumers", "producers", "consumers and produ
 _NOBODY = "the hub has none"
 
 #: Of a consumer with a queue on a broker.
-_NOT_TOLD = "and the broker does not say how many wait there"
+_NOT_TOLD = "the broker does not say how many wait there"
 
 #: Of one whose constructor raised.
 NOT_INITIALIZED = "is not initialized: its constructor failed, see the hub's log"
@@ -84,7 +84,7 @@ def _judged_by_what_is_here(consumer: ConsumerInterval, limits: Limits, *figures
     backlog = consumer.now.backlog
     here = judged(consumer.name, Figure(consumer.name, backlog, "", limits), f"{_messages(backlog)} waiting here")
     status = max(here.status, Status.UNKNOWN, key=lambda status: status.gravity)
-    return Finding(status, consumer.name, f"{here.text}, {_NOT_TOLD}", figures)
+    return Finding(status, consumer.name, f"{here.text}, and {_NOT_TOLD}", figures)
 
 
 def _judged_queues(hub: HubStats, limits: Limits) -> Finding:
@@ -119,17 +119,18 @@ def check_catch_up(interval: Interval, names: Sequence[str], limits: Limits) -> 
     """
 
     def judge(consumer: ConsumerInterval) -> Finding:
-        seconds, keeps_up = consumer.catch_up, _keeps_up(consumer, interval.seconds)
-        waiting = f"{_messages(int(consumer.now.backlog))} waiting here"
-        if not math.isnan(consumer.now.total_backlog):
-            waiting = f"{_messages(int(consumer.now.total_backlog))} waiting"
+        now, seconds, keeps_up = consumer.now, consumer.catch_up, _keeps_up(consumer, interval.seconds)
+        is_told = not math.isnan(now.total_backlog)
+        waiting = (
+            f"{_messages(int(now.total_backlog))} waiting" if is_told else f"{_messages(now.backlog)} waiting here"
+        )
         if not math.isnan(seconds):
             text = f"{waiting}, caught up in {duration(seconds)}"
         elif keeps_up:
             seconds, text = 0.0, f"{waiting}, {keeps_up}: keeps up"
-        elif consumer.now.has_broker and math.isnan(consumer.net_rate):
-            what = _NOT_TOLD if math.isnan(consumer.now.total_backlog) else "and the broker has not told twice how many"
-            return Finding(Status.UNKNOWN, consumer.name, f"{waiting}, {what}", [Figure(consumer.name, seconds)])
+        elif now.has_broker and math.isnan(consumer.net_rate):
+            why = "the broker has not told twice how many" if is_told else _NOT_TOLD
+            return Finding(Status.UNKNOWN, consumer.name, f"{waiting}, and {why}", [Figure(consumer.name, seconds)])
         else:
             seconds, text = math.inf, f"{waiting}, and the backlog does not shrink"
         return judged(consumer.name, Figure(consumer.name, seconds, "s", limits), text)
