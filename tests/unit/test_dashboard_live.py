@@ -244,7 +244,7 @@ def test_backlog_has_what_waits_on_a_broker(tmp_path: Path) -> None:
 
     (badges,) = hub.consumers
     assert (badges.backlog, badges.on_broker, badges.state.word) == (912, 900, "keeps up")
-    assert ("on the broker", "900") in hub.facts
+    assert hub.facts[:2] == [("backlog", "912"), ("of these on the broker", "900")]
     assert known(badges.series.backlog) == [912]
 
 

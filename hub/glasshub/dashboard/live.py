@@ -254,9 +254,9 @@ def _state(consumer: ConsumerInterval, behind_after: float, on_broker: float) ->
 
 def _facts(interval: Interval, *, is_live: bool) -> Iterator[tuple[str, str]]:
     hub = interval.newer.hub
-    yield "backlog", f"{hub.backlog:,}"
+    yield "backlog", count(hub.total_backlog)
     if hub.has_broker:
-        yield "on the broker", count(hub.broker_ready)
+        yield "of these on the broker", count(hub.broker_ready)
     if is_live and interval.older is not None:
         yield "received", f"{rate(interval.hub.receive_rate)}/s"
     yield "source", f"{hub.source} {hub.connected}/{hub.endpoints}"

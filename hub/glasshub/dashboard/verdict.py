@@ -71,17 +71,21 @@ def _trouble(level: Level, name: str, target: str, sentence: Child) -> Html:
 def _how_far_behind(consumer: ConsumerView, now: float) -> Html:
     """By how much, since when, until when."""
     parts: list[str] = [f"is {_messages(consumer.backlog)} behind"]
+    is_on_broker = consumer.on_broker > 0
+    if is_on_broker:
+        parts.append(f", {count(consumer.on_broker)} of them on the broker")
     if not math.isnan(consumer.behind_since):
         since = max(now - consumer.behind_since, 0)
         parts += [", since ", clock(consumer.behind_since, now, seconds=False), f" (for {roughly(since)})"]
-    if consumer.on_broker > 0:
-        parts.append(f"; {_messages(consumer.on_broker)} of these on the broker")
     if not math.isnan(consumer.oldest):
-        where = "the oldest here" if consumer.on_broker > 0 else "the oldest"
+        where = "the oldest here" if is_on_broker else "the oldest"
         parts.append(f"; {where} has been waiting for {roughly(consumer.oldest)}. ")
     if math.isnan(consumer.received):
         return joined(parts, "Its pace is not known yet.")
-    pace = f"{rate(consumer.received)} a second come in, {rate(consumer.processed)} are done"
+    if is_on_broker:  # what comes to it nobody counts, only what is fetched from it
+        pace = f"{rate(consumer.processed)} a second are done"
+    else:
+        pace = f"{rate(consumer.received)} a second come in, {rate(consumer.processed)} are done"
     if consumer.catch_up > 0:
         until = clock(now + consumer.catch_up, now, seconds=False)
         return joined(parts, f"{pace}: at this pace, caught up in {roughly(consumer.catch_up)}, at ", until, ".")
