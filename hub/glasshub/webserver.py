@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import email.utils
 import errno
+import ipaddress
 import logging
 import os
 import re
@@ -355,15 +356,48 @@ def unix_listener(
         listener.bind(str(path))
         undo.callback(path.unlink)
         allow(path)
-        listen(listener)
+        _listen(listener)
         undo.pop_all()
     return listener
 
 
-def listen(listener: socket.socket) -> None:
-    """Have a bound socket listen as `Service` wants it to."""
-    listener.setblocking(False)
-    listener.listen(_ACCEPT_QUEUE)
+def tcp_listener(host: str, port: int) -> socket.socket:
+    """A socket that listens at an address, or at the name of one.
+
+    Args:
+        host: The address.
+        port: The port; 0 for any that is free.
+
+    Raises:
+        OSError: The system says no.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with contextlib.ExitStack() as undo:
+        listener = undo.enter_context(socket.socket(family, socket.SOCK_STREAM))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        _listen(listener)
+        undo.pop_all()
+    return listener
+
+
+def url_of(host: str, port: int) -> str:
+    """Where a browser finds what listens there."""
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def is_address(host: str) -> bool:
+    """Whether it is an IP address, and no name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def is_local(host: str) -> bool:
+    """Whether only this machine can reach what listens there."""
+    return host == "localhost" or (is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
 def removal(path: Path) -> Callable[[], None]:
@@ -376,6 +410,12 @@ def removal(path: Path) -> Callable[[], None]:
                 path.unlink()
 
     return remove
+
+
+def _listen(listener: socket.socket) -> None:
+    """Have a bound socket listen as `Service` wants it to."""
+    listener.setblocking(False)
+    listener.listen(_ACCEPT_QUEUE)
 
 
 def _remove_stale(path: Path, *, what: str, elsewhere: str, error: type[HubError]) -> None:

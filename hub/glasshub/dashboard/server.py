@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import ipaddress
 import logging
 import os
 import re
@@ -27,7 +26,19 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 from ..errors import HubError
-from ..webserver import TEXT, Answer, Limits, Request, Service, listen, removal, unix_listener
+from ..webserver import (
+    TEXT,
+    Answer,
+    Limits,
+    Request,
+    Service,
+    is_address,
+    is_local,
+    removal,
+    tcp_listener,
+    unix_listener,
+    url_of,
+)
 from .model import SPANS, Span
 from .page import POLICY, Frame, page
 from .sources import Sources
@@ -66,7 +77,7 @@ class Place:
     def __str__(self) -> str:
         if self.path is not None:
             return f"unix:{self.path}"
-        return f"http://[{self.host}]:{self.port}/" if ":" in self.host else f"http://{self.host}:{self.port}/"
+        return url_of(self.host, self.port)
 
 
 def place(text: str, *, allow_remote: bool) -> Place:
@@ -84,7 +95,7 @@ def place(text: str, *, allow_remote: bool) -> Place:
     if match is None or int(match["port"]) > 65535:
         raise ListenError(f"--listen {text}: give unix:/PATH, or ADDRESS:PORT as in 127.0.0.1:8080 or [::1]:8080")
     host = match["six"] or match["host"] or "127.0.0.1"
-    if not allow_remote and not _is_local(host):
+    if not allow_remote and not is_local(host):
         raise ListenError(
             f"--listen {text}: other machines could reach this, and the page asks nobody for a password: put a web "
             f"server in front of it that does (docs/dashboard.md), or add --allow-remote if all who can may see it"
@@ -171,7 +182,7 @@ def is_trusted(host: str, hosts: Collection[str]) -> bool:
     match = _HOST.fullmatch(host.lower())
     if match is None:
         return False
-    return bool(match["six"]) or match["host"] in hosts or _is_address(match["host"])
+    return bool(match["six"]) or match["host"] in hosts or is_address(match["host"])
 
 
 def serve(where: Place, dashboard: Dashboard, *, mode: int, tell: Callable[[str], None]) -> None:
@@ -234,25 +245,4 @@ def _listener(where: Place, mode: int) -> socket.socket:
             elsewhere="--listen",
             error=ListenError,
         )
-    family = socket.AF_INET6 if ":" in where.host else socket.AF_INET
-    with contextlib.ExitStack() as undo:
-        listener = undo.enter_context(socket.socket(family, socket.SOCK_STREAM))
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((where.host, where.port))
-        listen(listener)
-        undo.pop_all()
-    return listener
-
-
-def _is_local(host: str) -> bool:
-    if host == "localhost":
-        return True
-    return _is_address(host) and ipaddress.ip_address(host).is_loopback
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
+    return tcp_listener(where.host, where.port)
