@@ -16,6 +16,7 @@ from string import Formatter
 from types import MappingProxyType
 from typing import Any, TypeVar, get_type_hints
 
+from .addresses import is_address
 from .errors import ConfigError
 from .toml import as_toml
 
@@ -50,6 +51,9 @@ PROCESSED, SPOOLED = ACKNOWLEDGEMENTS = ("processed", "spooled")
 
 #: What RabbitMQ calls the kinds of queues that a hub can work with.
 QUORUM, CLASSIC = QUEUE_TYPES = ("quorum", "classic")
+
+#: What is served at the port for health checks.
+HEALTH, ALL_PAGES = PORT_PAGES = ("health", "all")
 
 #: How the disk is written to.
 SYNCHRONOUS = ("full", "normal")
@@ -198,6 +202,20 @@ class StatsSection:
     mode: str = _setting("0640", "Mode of the segment, octal.")
     socket_mode: str = _setting("0660", "Mode of the socket, octal.")
     group: str = _setting("", "Group of both, for example collectd; empty leaves the hub's own.")
+    port: int = _setting(
+        0,
+        "TCP port for health checks: /live, /ready and /healthz; 0 for none. Not set, it is port in [monitoring] of "
+        "fedora-messaging's configuration, on that bus.",
+    )
+    address: str = _setting(
+        "127.0.0.1",
+        "IP address of that port. Whoever can reach it is answered: 0.0.0.0 is every machine that can reach this one.",
+    )
+    port_pages: str = _setting(
+        HEALTH,
+        "What is served at that port: health, whether the hub lives and is ready; or all that the socket serves, for "
+        "Prometheus.",
+    )
 
 
 @dataclass(frozen=True)
@@ -552,6 +570,9 @@ def _check(config: Config, origins: Mapping[str, str]) -> None:
         (config.spool.synchronous in SYNCHRONOUS, "spool.synchronous", " or ".join(SYNCHRONOUS)),
         (re.fullmatch("[0-7]{3,4}", config.stats.mode), "stats.mode", "an octal mode such as 0640"),
         (re.fullmatch("[0-7]{3,4}", config.stats.socket_mode), "stats.socket_mode", "an octal mode such as 0660"),
+        (0 <= config.stats.port <= 65_535, "stats.port", "0 to 65535"),
+        (is_address(config.stats.address), "stats.address", "an IP address, such as 127.0.0.1"),
+        (config.stats.port_pages in PORT_PAGES, "stats.port_pages", " or ".join(PORT_PAGES)),
         (
             re.fullmatch(r"([a-z]+://.+)?", config.fedmsg.monitoring_socket),
             "fedmsg.monitoring_socket",

@@ -30,6 +30,10 @@ class StatsDirectoryError(HubError):
     """The segment or its socket cannot be made where the configuration wants them."""
 
 
+class StatsPortError(HubError):
+    """The port for health checks cannot be opened where the configuration wants it."""
+
+
 class SourceError(HubError):
     """The source of messages cannot be opened."""
 

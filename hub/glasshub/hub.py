@@ -14,7 +14,7 @@ import select
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +37,7 @@ from .routing import Router
 from .segment import ConsumerRow, SegmentWriter, claimed
 from .sources import Source
 from .spooling import open_spool
-from .statsserver import StatsServer
+from .statsserver import servers
 from .stuck import StuckWatch
 from .wakeup import Wakeup
 
@@ -142,14 +142,11 @@ class Hub:
         segment = self._make_segment(crew)
         if any(member.section.max_processing for member in crew.members):
             self._stuck = StuckWatch(self._snapshot)
-        server = StatsServer(
-            self.socket_path,
-            self.segment_path,
-            mode=int(self._config.stats.socket_mode, 8),
-            group=self._config.stats.group,
-        )
+        serving = ExitStack()
         try:
-            server.start()
+            for server in servers(self.segment_path.parent, self._config.hub.name, self._config.stats):
+                server.start()
+                serving.callback(server.close)
             self._members = crew.members
             stations = _stations(crew.members, segment)
             shape = self._make_shape(crew, stations, segment)
@@ -184,7 +181,7 @@ class Hub:
                     self._source.close()
             return left
         finally:
-            server.close()
+            serving.close()
             segment.phase("stopped")
             segment.close()
 

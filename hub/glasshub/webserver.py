@@ -14,7 +14,6 @@ import asyncio
 import contextlib
 import email.utils
 import errno
-import ipaddress
 import logging
 import os
 import re
@@ -379,25 +378,6 @@ def tcp_listener(host: str, port: int) -> socket.socket:
         _listen(listener)
         undo.pop_all()
     return listener
-
-
-def url_of(host: str, port: int) -> str:
-    """Where a browser finds what listens there."""
-    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
-
-
-def is_address(host: str) -> bool:
-    """Whether it is an IP address, and no name."""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def is_local(host: str) -> bool:
-    """Whether only this machine can reach what listens there."""
-    return host == "localhost" or (is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
 def removal(path: Path) -> Callable[[], None]:

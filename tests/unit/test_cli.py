@@ -477,6 +477,63 @@ def test_the_file_goes_over_fedmsgs_and_the_command_line_over_both(
     assert found["zmq"]["endpoints"] == ["tcp://b:1", "tcp://c:1"]
 
 
+@pytest.mark.parametrize(
+    ("ours", "monitoring", "expected"),
+    [
+        ("", "port = 8081", (8081, "0.0.0.0")),
+        ("", 'port = 8081\naddress = ""', (8081, "0.0.0.0")),
+        ("", 'port = 8081\naddress = "127.0.0.2"', (8081, "127.0.0.2")),
+        ("[stats]\nport = 8082", "port = 8081", (8082, "127.0.0.1")),
+        ("[stats]\nport = 0", "port = 8081", (0, "127.0.0.1")),
+        ('[stats]\naddress = "127.0.0.3"', "port = 8081", (8081, "127.0.0.3")),
+        ("", "", (0, "127.0.0.1")),
+    ],
+)
+def test_port_for_health_checks_is_fedora_messagings_where_ours_is_not_said(
+    capsys: pytest.CaptureFixture[str], write: Write, tmp_path: Path, ours: str, monitoring: str, expected: object
+) -> None:
+    theirs = tmp_path / "fm.toml"
+    theirs.write_text(f"[monitoring]\n{monitoring}\n", encoding="utf-8")
+
+    out = printed(capsys, "--config", write(ours), "--fedora-messaging", theirs)
+
+    stats = effective(write(out)).stats
+    assert (stats.port, stats.address) == expected
+    assert (f"[monitoring] in {theirs}" in out) == (stats.port == 8081)
+
+
+def test_monitoring_of_fedora_messagings_counts_on_its_bus_alone(
+    capsys: pytest.CaptureFixture[str], write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = tmp_path / "fm.toml"
+    theirs.write_text("[monitoring]\nport = 8081\n", encoding="utf-8")
+    monkeypatch.setenv("FEDORA_MESSAGING_CONF", str(theirs))
+
+    assert effective(write(printed(capsys, "--zmq", "ipc:///x"))).stats.port == 0
+
+
+@pytest.mark.parametrize(
+    ("monitoring", "complaint"),
+    [
+        ('address = ""', "[monitoring] lacks port"),
+        ("port = 'http'", "stats.port must be a whole number, not 'http'"),
+        ("port = 65536", "stats.port = 65536 must be 0 to 65535"),
+        ('port = 1\naddress = "here"', "stats.address = 'here' must be an IP address"),
+    ],
+)
+def test_monitoring_that_makes_no_sense_is_refused_with_its_file(
+    tmp_path: Path, monitoring: str, complaint: str
+) -> None:
+    theirs = tmp_path / "fm.toml"
+    theirs.write_text(f"[monitoring]\n{monitoring}\n", encoding="utf-8")
+
+    done = run("config", "--fedora-messaging", theirs)
+
+    assert done.returncode == 2
+    assert complaint in done.stderr
+    assert str(theirs) in done.stderr
+
+
 def assert_round_trip(capsys: pytest.CaptureFixture[str], write: Write, text: str) -> Config:
     """What is printed of a file makes the same configuration as the file."""
     before = effective(write(text))

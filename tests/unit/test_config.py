@@ -114,7 +114,7 @@ def test_one_string_is_a_list_of_one(load: Load) -> None:
     [
         ("[hub]\nnam = 'x'", "unknown key 'hub.nam'; did you mean 'name'? (valid ones are: drain_timeout, "),
         ("[zmq]\nendpoint = 'x'", "unknown key 'zmq.endpoint'; did you mean 'endpoints'? (valid ones are: "),
-        ("[stats]\nxyzzy = 1", "unknown key 'stats.xyzzy' (valid ones are: directory, group, mode, socket_mode)"),
+        ("[stats]\nxyzzy = 1", "unknown key 'stats.xyzzy' (valid ones are: address, directory, group, mode, port, "),
         (
             "[hbu]\n",
             "unknown section 'hbu'; did you mean 'hub'? (valid ones are: consumers, fedmsg, fedora-messaging, hub, ",
@@ -178,6 +178,9 @@ def test_a_value_of_the_wrong_type_is_refused(load: Load, file: Path, text: str,
         ("zmq", "tcp_keepalive_idle", [2**31], [-1, 60]),
         ("stats", "mode", ["", "rw", "9", "888", "00640", "0o640"], ["640", "0640", "0000"]),
         ("stats", "socket_mode", ["", "66", "06600"], ["666", "0660"]),
+        ("stats", "port", [-1, 65536], [0, 8081, 65535]),
+        ("stats", "address", ["", "localhost", "*", "127.0.0.1:80"], ["127.0.0.1", "0.0.0.0", "::"]),
+        ("stats", "port_pages", ["", "some"], ["health", "all"]),
         ("zmq", "method", ["", "listen", "BIND"], ["bind", "connect"]),
         ("zmq", "publish_at", ["", "last"], ["all", "first"]),
         ("fedmsg", "monitoring_socket", ["/run/x", "ipc://", "x"], ["", "ipc:///run/x", "tcp://127.0.0.1:1"]),

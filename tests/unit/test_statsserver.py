@@ -20,15 +20,16 @@ import time
 from collections.abc import Iterator
 from http.client import HTTPResponse
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glasshub import segment, statsserver
-from glasshub.errors import StatsDirectoryError
+from glasshub.errors import StatsDirectoryError, StatsPortError
 from glasshub.segment import ConsumerRow
-from glasshub.statsserver import THREAD_NAME, StatsServer
+from glasshub.statsserver import HEALTH_PAGES, PAGES, THREAD_NAME, PortPlace, SocketPlace, StatsServer
 from glasshub.webserver import Limits
 from glasshub_stats import read
 from glasshub_stats.render import as_dict
@@ -48,7 +49,7 @@ class Hub:
     def __init__(self, directory: Path, limits: Limits | None = None) -> None:
         self.segment = directory / "hub.stats"
         self.socket = directory / "hub.sock"
-        self.server = StatsServer(self.socket, self.segment, mode=0o600, group="", limits=limits)
+        self.server = StatsServer(SocketPlace(self.socket, 0o600), self.segment, limits=limits)
 
     def connect(self) -> socket.socket:
         client = socket.socket(socket.AF_UNIX)
@@ -143,6 +144,8 @@ def seen() -> Iterator[Seen]:
         ("/stats.json", "application/json", '"name": "datanommer"'),
         ("/metrics", "application/openmetrics-text; version=1.0.0; charset=utf-8", "# EOF\n"),
         ("/healthz", "text/plain; charset=utf-8", "running\n"),
+        ("/live", "application/json", '{"status": "OK"}\n'),
+        ("/ready", "application/json", '"consuming": true'),
     ],
 )
 def test_curl_gets_the_page(hub: Hub, page: str, content_type: str, part: str) -> None:
@@ -174,7 +177,7 @@ def test_index_names_the_pages(hub: Hub) -> None:
     status, headers, body = hub.get("/")
 
     assert (status, headers["content-type"]) == (200, "text/plain; charset=utf-8")
-    assert all(page in body for page in (b"/stats.json", b"/metrics", b"/healthz"))
+    assert all(page.encode() in body for page in PAGES)
 
 
 @pytest.mark.parametrize(("phase", "words"), [("running", b"down\n"), ("stopped", b"stopped\n")])
@@ -188,7 +191,7 @@ def test_health_of_a_hub_that_is_gone_is_503_with_the_word(tmp_path: Path, phase
     assert (status, body) == (503, words)
 
 
-@pytest.mark.parametrize("page", ["/stats.json", "/metrics", "/healthz"])
+@pytest.mark.parametrize("page", PAGES)
 def test_segment_that_cannot_be_read_is_503_with_the_reason(hub: Hub, page: str) -> None:
     hub.segment.write_bytes(b"GLASSHUB, or what is left of it")
 
@@ -543,6 +546,98 @@ def test_error_of_ours_costs_one_connection_and_is_logged_once(
     assert "ZeroDivisionError" in seen.texts[0]
 
 
+# A port
+
+
+@contextlib.contextmanager
+def serving_at_a_port(directory: Path, **more: Any) -> Iterator[tuple[Hub, int]]:
+    """A hub with a server of its own at a port; both, and the port."""
+    with serving(directory) as hub:
+        port = free_port()
+        server = StatsServer(PortPlace("127.0.0.1", port), hub.segment, **more)
+        server.start()
+        try:
+            yield hub, port
+        finally:
+            server.close()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def ask_port(port: int, page: str) -> tuple[int, bytes]:
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as client:
+        client.sendall(f"GET {page} HTTP/1.1\r\n\r\n".encode())
+        status, _, body = answer_on(client)
+        return status, body
+
+
+def test_port_serves_the_pages_that_it_is_given_and_names_them(tmp_path: Path) -> None:
+    with serving_at_a_port(tmp_path, pages=HEALTH_PAGES) as (_, port):
+        assert [ask_port(port, page)[0] for page in HEALTH_PAGES] == [200, 200, 200]
+        assert [ask_port(port, page)[0] for page in ("/metrics", "/stats.json")] == [404, 404]
+        assert b"/metrics" not in ask_port(port, "/")[1]
+
+
+def test_flood_at_the_port_leaves_the_socket_alone(tmp_path: Path) -> None:
+    limits = Limits(clients=1, rate=1, burst=1)
+    with serving_at_a_port(tmp_path, limits=limits) as (hub, port), contextlib.ExitStack() as stack:
+        for _ in range(100):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), PATIENCE))
+
+        assert hub.ask()[0] == 200
+
+
+def test_port_is_free_again_when_the_server_is_closed(tmp_path: Path) -> None:
+    before = descriptors()
+    with serving_at_a_port(tmp_path) as (hub, port):
+        assert ask_port(port, "/live")[0] == 200
+        again = StatsServer(PortPlace("127.0.0.1", port), hub.segment)
+
+        with pytest.raises(StatsPortError, match=f"http://127.0.0.1:{port}/: another program does: stop it, or"):
+            again.start()
+
+    again.start()
+    again.close()
+    assert descriptors() <= before
+    assert server_threads() == []
+
+
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [("192.0.2.1", "this machine has no such address"), ("2001:db8::1", "this machine has no such address")],
+)
+def test_address_of_another_machine_is_refused(tmp_path: Path, address: str, sentence: str) -> None:
+    with pytest.raises(StatsPortError, match=sentence):
+        StatsServer(PortPlace(address, 9), tmp_path / "hub.stats").start()
+
+
+def test_port_that_takes_a_privilege_is_refused_with_those_that_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    def bind(*arguments: object) -> socket.socket:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(statsserver, "tcp_listener", bind)  # whoever runs the tests may be root
+
+    with pytest.raises(StatsPortError, match=r"this user may not: choose a port in \[stats\] above 1023"):
+        PortPlace("127.0.0.1", 80).open()
+
+
+@pytest.mark.parametrize(("address", "is_for_others"), [("127.0.0.1", False), ("0.0.0.0", True)])
+def test_log_says_where_health_checks_are_answered_and_whether_others_can_reach_that(
+    caplog: pytest.LogCaptureFixture, address: str, is_for_others: bool
+) -> None:
+    caplog.set_level(logging.INFO)
+
+    listener, _ = PortPlace(address, 0).open()
+
+    with listener:
+        assert f"answered at http://{address}:{listener.getsockname()[1]}/" in caplog.text
+    assert ("for other machines as well" in caplog.text) == is_for_others
+
+
 # Beginning and end
 
 
@@ -587,7 +682,7 @@ def test_close_ends_a_client_that_does_not_read(tmp_path: Path) -> None:
 
 
 def test_close_does_nothing_the_second_time_or_before_start(hub: Hub, tmp_path: Path) -> None:
-    StatsServer(tmp_path / "other.sock", hub.segment, mode=0o600, group="").close()
+    StatsServer(SocketPlace(tmp_path / "other.sock", 0o600), hub.segment).close()
 
     hub.server.close()
     hub.server.close()
@@ -626,7 +721,7 @@ def test_socket_has_its_mode_and_was_never_more_open(
     monkeypatch.setattr(statsserver, "set_access", set_access)
     umask = os.umask(0)
     try:
-        server = StatsServer(tmp_path / "s", tmp_path / "hub.stats", mode=mode, group="")
+        server = StatsServer(SocketPlace(tmp_path / "s", mode), tmp_path / "hub.stats")
         server.start()
         modes.append(stat.S_IMODE((tmp_path / "s").stat().st_mode))
         server.close()
@@ -640,7 +735,7 @@ def assert_refused(directory: Path, path: Path, sentence: str, *, group: str = "
     """`start` says why it cannot, and leaves everything as it was."""
     before = sorted(directory.iterdir())
     open_before = descriptors()
-    server = StatsServer(path, directory / "hub.stats", mode=0o600, group=group)
+    server = StatsServer(SocketPlace(path, 0o600, group), directory / "hub.stats")
 
     with pytest.raises(StatsDirectoryError, match=sentence):
         server.start()
@@ -659,7 +754,7 @@ def test_path_that_is_too_long_is_refused_with_both_lengths(tmp_path: Path) -> N
 
 def test_longest_path_is_taken(tmp_path: Path) -> None:
     path = tmp_path / ("x" * (107 - len(str(tmp_path)) - 1))
-    server = StatsServer(path, tmp_path / "hub.stats", mode=0o600, group="")
+    server = StatsServer(SocketPlace(path, 0o600), tmp_path / "hub.stats")
 
     server.start()
 
@@ -678,7 +773,7 @@ def test_file_in_the_sockets_place_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_socket_that_somebody_listens_on_is_left_alone(hub: Hub, tmp_path: Path) -> None:
-    server = StatsServer(hub.socket, hub.segment, mode=0o600, group="")
+    server = StatsServer(SocketPlace(hub.socket, 0o600), hub.segment)
 
     with pytest.raises(StatsDirectoryError, match="another process listens on the stats socket"):
         server.start()

@@ -178,6 +178,7 @@ def effective_config(options: argparse.Namespace) -> Effective:
         service.apply(files, builder, origin=f"--service {options.service}")
     _set_options(builder, options)
     broker = read_broker(builder, allow_unsafe=options.allow_unsafe_config)
+    _set_monitoring(builder, broker)
     consumers = named_consumers(options) or (files.consumers() if files else [])
     config = builder.build()
     _refuse_unknown_shape(config)
@@ -279,6 +280,15 @@ def _set_options(builder: ConfigBuilder, options: argparse.Namespace) -> None:
     ):
         if value is not None:
             builder.set(section, key, value, origin=option)
+
+
+def _set_monitoring(builder: ConfigBuilder, broker: AmqpSettings | None) -> None:
+    """Where we say nothing of a port for health checks, fedora-messaging's configuration may."""
+    if broker is None or builder.origin("stats", "port") != DEFAULT:
+        return
+    for key in ("port", "address"):
+        if key in broker.monitoring and builder.origin("stats", key) == DEFAULT:
+            builder.set("stats", key, broker.monitoring[key], origin=f"[monitoring] in {broker.path}")
 
 
 def _listed(commas: str) -> list[str]:

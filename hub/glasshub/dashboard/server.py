@@ -25,20 +25,9 @@ from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import parse_qs
 
+from ..addresses import is_address, is_local, url_of
 from ..errors import HubError
-from ..webserver import (
-    TEXT,
-    Answer,
-    Limits,
-    Request,
-    Service,
-    is_address,
-    is_local,
-    removal,
-    tcp_listener,
-    unix_listener,
-    url_of,
-)
+from ..webserver import TEXT, Answer, Limits, Request, Service, removal, tcp_listener, unix_listener
 from .model import SPANS, Span
 from .page import POLICY, Frame, page
 from .sources import Sources
