@@ -26,6 +26,9 @@ from .errors import HubError
 DATA_DIR = Path("/var/lib/collectd/rrd")
 UNIXSOCK = Path("/run/collectd-unixsock")
 
+#: The host of totals over all hosts, in packaging/collectd/aggregate.conf.
+TOTALS = "all"
+
 _PREFIX = "glasshub-"
 _PRODUCER_PREFIX = "producer."
 _SUFFIX = ".rrd"

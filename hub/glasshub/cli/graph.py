@@ -8,6 +8,7 @@ import re
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from .. import rrds
 from ..errors import ConfigError
 
 if TYPE_CHECKING:
-    from ..graph import Ago
+    from ..graph import Ago, Panel
 
 #: What may be drawn, as `glasshub.graph.PANELS` has it, and what is drawn unless somebody says so.
 WORDS = ("backlog", "rates", "wait", "processing", "oldest", "catch-up", "busy", "failures")
@@ -43,7 +44,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--since", metavar="WHEN", help=f"begin (default: {_SINCE}, or that of the recording)")
     parser.add_argument("--until", metavar="WHEN", help="end (default: now, or that of the recording)")
     parser.add_argument("--hub", metavar="NAME", help="whose consumers, where several hubs have such")
-    parser.add_argument("--host", metavar="NAME", help="on which host, as collectd calls it")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--host", metavar="NAME", help="on which host, as collectd calls it")
+    where.add_argument(
+        "--all-hosts", action="store_true", help="of one hub on all hosts: what waits, and what is done, added up"
+    )
     parser.add_argument(
         "--what", default=_STANDARD, metavar="LIST", help=f"of {', '.join(WORDS)} (default: {_STANDARD})"
     )
@@ -70,10 +75,10 @@ def run(options: argparse.Namespace) -> int:
     Returns:
         0.
     """
-    from ..graph import Frame, choose, draw, panels, recorded
+    from ..graph import Frame, draw, recorded
 
-    if options.recording and (options.flush or options.host):
-        raise ConfigError("needs no --flush and no --host: there is no collectd", origin="--from")
+    if options.recording and (options.flush or options.host or options.all_hosts):
+        raise ConfigError("needs no --flush and no --host or --all-hosts: there is no collectd", origin="--from")
     what, output, size = _what(options.what), _output(options.output), _size(options.size)
     with tempfile.TemporaryDirectory(prefix="glasshub-") as made:
         if options.recording:
@@ -83,14 +88,25 @@ def run(options: argparse.Namespace) -> int:
         else:
             found = rrds.find(Path(options.data_dir), options.host)
             start, end = _span(options, begin=None, end=time.time())
-        choice = choose(found, options.consumers, options.hub)
-        drawn = panels(what, choice.consumers)
+        title, drawn = _chosen(options, found, what)
         if not options.recording:
-            _flush(options, [curve.path for panel in drawn for curve in panel.curves])
-        title = choice.hub if options.recording else f"{choice.hub} on {choice.host}"
+            _flush(options, [path for panel in drawn for curve in panel.curves for path in curve.paths])
         draw(drawn, output, Frame(title, start, end, size))
     print(output)
     return 0
+
+
+def _chosen(
+    options: argparse.Namespace, found: Sequence[rrds.HubFiles], what: Sequence[str]
+) -> tuple[str, list[Panel]]:
+    """Whose numbers are drawn, and the panels."""
+    from ..graph import choose, choose_machines, panels, panels_of_machines
+
+    if options.all_hosts:
+        machines = choose_machines(found, options.consumers, options.hub)
+        return machines.title, panels_of_machines(what, machines)
+    choice = choose(found, options.consumers, options.hub)
+    return choice.hub if options.recording else f"{choice.hub} on {choice.host}", panels(what, choice.consumers)
 
 
 def _span(options: argparse.Namespace, *, begin: float | None, end: float) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 
 from .choice import Choice, choose
 from .drawing import FORMATS, Frame, draw
+from .machines import Machines, choose_machines, panels_of_machines
 from .panels import PANELS, Panel, panels
 from .recording import recorded
 from .times import Ago, instant
@@ -11,9 +12,12 @@ __all__ = [
     # what to draw
     "Choice",
     "choose",
+    "Machines",
+    "choose_machines",
     "PANELS",
     "Panel",
     "panels",
+    "panels_of_machines",
     "recorded",
     # when
     "Ago",

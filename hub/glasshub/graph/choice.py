@@ -42,13 +42,13 @@ def choose(found: Sequence[HubFiles], names: Sequence[str], hub: str | None = No
     """
     hubs = [each for each in found if hub is None or called(hub, [each.hub])]
     if not hubs:
-        raise ChoiceError(f"there is no hub {hub!r}, but {_listed(each.hub for each in found)}")
+        raise ChoiceError(f"there is no hub {hub!r}, but {listed(each.hub for each in found)}")
     having = [each for each in hubs if each.consumers and all(called(name, each.consumers) for name in names)]
     if not having:
         raise ChoiceError(_missing(hubs, names))
     if len(having) > 1:
         raise ChoiceError(
-            f"more than one hub has {_listed(names) if names else 'consumers'}: choose with --hub, or --host: "
+            f"more than one hub has {listed(names) if names else 'consumers'}: choose with --hub, or --host: "
             + ", ".join(f"{each.hub} on {each.host}" for each in having)
         )
     return _chosen(having[0], names)
@@ -62,12 +62,13 @@ def _chosen(hub: HubFiles, names: Sequence[str]) -> Choice:
 def _missing(hubs: Sequence[HubFiles], names: Sequence[str]) -> str:
     known = sorted({consumer for each in hubs for consumer in each.consumers})
     if not known:
-        return f"hub {_listed(each.hub for each in hubs)} has no consumers"
+        return f"hub {listed(each.hub for each in hubs)} has no consumers"
     unknown = [name for name in names if not called(name, known)]
     if not unknown:  # each of them is somewhere
-        return f"no hub has all of {_listed(names)}: draw those of one hub at a time"
-    return f"there is no consumer {_listed(map(repr, unknown))}, but {_listed(known)}"
+        return f"no hub has all of {listed(names)}: draw those of one hub at a time"
+    return f"there is no consumer {listed(map(repr, unknown))}, but {listed(known)}"
 
 
-def _listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
+    """Names in a sentence, each once."""
     return ", ".join(dict.fromkeys(names))

@@ -7,14 +7,15 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from .. import rrds
 from ..errors import HubError
 from ..replacing import replace_file
-from .panels import Panel
+from .panels import Curve, Panel
 from .stacking import stacked_png, stacked_svg
 
 #: What can be written, by the end of a file's name.
@@ -37,6 +38,9 @@ _CHARACTER = 7.3
 _COLUMN = 10
 _BOX = 2
 _COLUMNS = ("last", "highest", "average")
+
+#: Colour of the line around areas.
+_TOTAL = "#222222"
 
 #: A picture of less seconds tells them of its begin and end.
 _SHORT = 3600.0
@@ -109,10 +113,24 @@ class _Figures:
 
 
 def _figures(panel: Panel, frame: Frame) -> list[_Figures]:
-    paths = [curve.path for curve in panel.curves]
-    _, averages = rrds.table(paths, frame.start, frame.end, frame.step)
-    _, maxima = rrds.table(paths, frame.start, frame.end, frame.step, consolidation="MAX")
+    averages, maxima = (_columns(panel, frame, consolidation) for consolidation in ("AVERAGE", "MAX"))
+    if panel.total:
+        total = [_of_known(sum, row) for row in zip(*averages)]
+        averages, maxima = [*averages, total], [*maxima, total]
     return [_summed_up(*columns) for columns in zip(averages, maxima)]
+
+
+def _columns(panel: Panel, frame: Frame, consolidation: str) -> list[list[float]]:
+    """The numbers of each curve."""
+    paths = [path for curve in panel.curves for path in curve.paths]
+    _, columns = rrds.table(paths, frame.start, frame.end, frame.step, consolidation=consolidation)
+    left = iter(columns)
+    return [[_of_known(max, row) for row in zip(*islice(left, len(curve.paths)))] for curve in panel.curves]
+
+
+def _of_known(function: Callable[[list[float]], float], numbers: Sequence[float]) -> float:
+    known = [number for number in numbers if not math.isnan(number)]
+    return function(known) if known else math.nan
 
 
 def _summed_up(averages: Sequence[float], maxima: Sequence[float]) -> _Figures:
@@ -127,7 +145,9 @@ def _arguments(panel: Panel, table: Sequence[_Figures], frame: Frame, suffix: st
     yield from ("--start", f"{frame.start:.0f}", "--end", f"{frame.end:.0f}", "--lower-limit", "0")
     unit, seconds = _unit(panel, table)
     yield from ("--title", f"{panel.title} · {frame.title}", "--vertical-label", unit)
-    yield from ("--alt-autoscale-max", "--units-length", "7", "--border", "0", "--slope-mode", "--disable-rrdtool-tag")
+    yield from ("--alt-autoscale-max", "--units-length", "7", "--border", "0", "--disable-rrdtool-tag")
+    if not panel.total:  # slopes would leave slits between areas
+        yield "--slope-mode"
     if panel.unit == "seconds":
         yield from ("--units-exponent", "0")
     if panel.highest is not None:
@@ -137,9 +157,16 @@ def _arguments(panel: Panel, table: Sequence[_Figures], frame: Frame, suffix: st
     for font in _FONTS:
         yield from ("--font", font)
     for number, curve in enumerate(panel.curves):
-        yield rrds.definition(f"d{number}", curve.path, panel.consolidation)
-        yield f"CDEF:c{number}=d{number},{seconds:g},/"
+        yield from _definitions(number, curve, panel.consolidation, seconds)
     yield from _legend(panel, table, width)
+
+
+def _definitions(number: int, curve: Curve, consolidation: str, seconds: float) -> Iterator[str]:
+    """What defines `c` and its number."""
+    for other, path in enumerate(curve.paths):
+        yield rrds.definition(f"d{number}_{other}", path, consolidation)
+    names = [f"d{number}_{other}" for other in range(len(curve.paths))]
+    yield f"CDEF:c{number}={','.join(names)}{',MAXNAN' * len(curve.others)},{seconds:g},/"
 
 
 def _unit(panel: Panel, table: Sequence[_Figures]) -> tuple[str, float]:
@@ -155,21 +182,33 @@ def _unit(panel: Panel, table: Sequence[_Figures]) -> tuple[str, float]:
 def _legend(panel: Panel, table: Sequence[_Figures], width: int) -> Iterator[str]:
     """The curves, and with them one line of text for each: its numbers in columns."""
     room = max(int(width / _CHARACTER) - _COLUMN * len(_COLUMNS), _COLUMN)
-    labels = [_short(curve.label, room) for curve in panel.curves]
+    labels = [_short(label, room) for label in [*(curve.label for curve in panel.curves), panel.total] if label]
     longest = max(map(len, labels))
     yield "COMMENT:" + " " * (longest + _BOX) + "".join(f"{column:>{_COLUMN}}" for column in _COLUMNS) + "\\l"
-    for number, (curve, label, figures) in enumerate(zip(panel.curves, labels, table)):
-        columns = "".join(
-            f"{_known(panel, figure):>{_COLUMN}}" for figure in (figures.last, figures.highest, figures.average)
-        )
-        text = f"{rrds.escaped(label.ljust(longest) + columns)}\\l"
-        if panel.is_stacked:
-            yield f"AREA:c{number}{curve.colour}:{text}{':STACK' * bool(number)}"
-        else:
-            dash = f":dashes={curve.dash}" if curve.dash else ""
-            yield f"LINE{curve.width}:c{number}{curve.colour}:{text}{dash}"
-    if panel.is_stacked:
+    lines = [_line(panel, label.ljust(longest), figures) for label, figures in zip(labels, table)]
+    if panel.total:
+        yield from _whole(panel.curves, lines)
+    elif panel.is_stacked:
+        yield from _areas("c", panel.curves, lines)
         yield from _unknown(len(panel.curves))
+    else:
+        yield from _lines(panel.curves, lines)
+
+
+def _line(panel: Panel, label: str, figures: _Figures) -> str:
+    columns = (f"{_known(panel, figure):>{_COLUMN}}" for figure in (figures.last, figures.highest, figures.average))
+    return rrds.escaped(label + "".join(columns)) + "\\l"
+
+
+def _lines(curves: Sequence[Curve], lines: Sequence[str]) -> Iterator[str]:
+    for number, (curve, line) in enumerate(zip(curves, lines)):
+        dash = f":dashes={curve.dash}" if curve.dash else ""
+        yield f"LINE{curve.width}:c{number}{curve.colour}:{line}{dash}"
+
+
+def _areas(name: str, curves: Sequence[Curve], lines: Sequence[str]) -> Iterator[str]:
+    for number, (curve, line) in enumerate(zip(curves, lines)):
+        yield f"AREA:{name}{number}{curve.colour}:{line}{':STACK' * bool(number)}"
 
 
 def _unknown(curves: int) -> Iterator[str]:
@@ -177,6 +216,17 @@ def _unknown(curves: int) -> Iterator[str]:
     known = ",".join(f"c{number},UN,0,1,IF" for number in range(curves)) + ",+" * (curves - 1)
     yield f"CDEF:gap={known},1,{curves - 1},LIMIT,UN,UNKN,INF,IF"
     yield f"AREA:gap{_GAP}:{rrds.escaped('not all is known')}\\l"
+
+
+def _whole(curves: Sequence[Curve], lines: Sequence[str]) -> Iterator[str]:
+    """Areas, and a line around them. What is not known of one is nothing, for the others stand on it; where nothing is
+    known of any there is a gap."""
+    names = [f"c{number}" for number in range(len(curves))]
+    yield f"CDEF:total={','.join(names)}{',ADDNAN' * (len(names) - 1)}"
+    for number, name in enumerate(names):
+        yield f"CDEF:a{number}=total,UN,UNKN,{name},UN,0,{name},IF,IF"
+    yield from _areas("a", curves, lines)
+    yield f"LINE1:total{_TOTAL}:{lines[-1]}"
 
 
 def _known(panel: Panel, figure: float) -> str:

@@ -28,7 +28,8 @@ _TYPICAL_BAD = 95.0
 
 Files = Mapping[str, Path]
 
-_ON_BROKER = "queue_length-broker-ready"
+#: What waits on the broker, and with what waits here.
+ON_BROKER, _TOTAL = "queue_length-broker-ready", "queue_length-total"
 
 
 class PanelError(HubError):
@@ -42,6 +43,7 @@ class Curve:
     Attributes:
         label: What it is, for the legend.
         path: The RRD.
+        others: RRDs of what is the same in other places: the highest of all numbers counts.
         colour: As `#RRGGBB`.
         dash: Lengths of dashes and gaps; nothing for a line without gaps.
         width: Of the line.
@@ -52,6 +54,12 @@ class Curve:
     colour: str
     dash: str = ""
     width: int = _THICK
+    others: Sequence[Path] = ()
+
+    @property
+    def paths(self) -> Sequence[Path]:
+        """All RRDs."""
+        return (self.path, *self.others)
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,7 @@ class Panel:
         curves: At least one.
         highest: The axis ends there; None for where the curves do.
         is_stacked: Whether they are parts of a whole, each to be drawn on top of those before it.
+        total: What the whole is called, whose parts that are not known are nothing; empty where it is not shown.
     """
 
     title: str
@@ -75,10 +84,11 @@ class Panel:
     curves: Sequence[Curve]
     highest: float | None = None
     is_stacked: bool = False
+    total: str = ""
 
 
 @dataclass(frozen=True)
-class _Kind:
+class Kind:
     """How to make a panel.
 
     Attributes:
@@ -99,9 +109,11 @@ def _fixed(*values: tuple[str, str]) -> Callable[[Files, bool], Sequence[tuple[s
 
 def _backlogs(files: Files, is_alone: bool) -> Sequence[tuple[str, str]]:
     """Of a consumer with a queue on a broker what waits there, too: the parts when it is drawn alone, else the sum."""
-    if _ON_BROKER not in files:
+    if ON_BROKER not in files:
         return [("", "queue_length")]
-    return [("here", "queue_length"), ("on the broker", _ON_BROKER)] if is_alone else [("", "queue_length-total")]
+    if is_alone or _TOTAL not in files:  # as of several machines
+        return [("here", "queue_length"), ("on the broker", ON_BROKER)]
+    return [("", _TOTAL)]
 
 
 def _percentiles(word: str) -> Callable[[Files, bool], Sequence[tuple[str, str]]]:
@@ -122,21 +134,21 @@ def _percent(number: float) -> str:
 
 
 #: What can be drawn, by the word that an operator types.
-PANELS: Mapping[str, _Kind] = {
-    "backlog": _Kind("Backlog", "messages", count, "MAX", _backlogs),
-    "rates": _Kind(
+PANELS: Mapping[str, Kind] = {
+    "backlog": Kind("Backlog", "messages", count, "MAX", _backlogs),
+    "rates": Kind(
         "Rates",
         "messages/second",
         rate,
         "AVERAGE",
         _fixed(("enqueued", "operations-enqueued"), ("processed", "operations-processed")),
     ),
-    "wait": _Kind("Wait in the queue", "seconds", duration, "MAX", _percentiles("wait")),
-    "processing": _Kind("Processing time", "seconds", duration, "MAX", _percentiles("process")),
-    "oldest": _Kind("Age of the oldest message", "seconds", duration, "MAX", _fixed(("", "duration-oldest"))),
-    "catch-up": _Kind("Catch-up time", "seconds", duration, "MAX", _fixed(("", "duration-catch-up"))),
-    "busy": _Kind("Busy workers", "percent", _percent, "AVERAGE", _fixed(("", "percent-busy")), 100.0),
-    "failures": _Kind(
+    "wait": Kind("Wait in the queue", "seconds", duration, "MAX", _percentiles("wait")),
+    "processing": Kind("Processing time", "seconds", duration, "MAX", _percentiles("process")),
+    "oldest": Kind("Age of the oldest message", "seconds", duration, "MAX", _fixed(("", "duration-oldest"))),
+    "catch-up": Kind("Catch-up time", "seconds", duration, "MAX", _fixed(("", "duration-catch-up"))),
+    "busy": Kind("Busy workers", "percent", _percent, "AVERAGE", _fixed(("", "percent-busy")), 100.0),
+    "failures": Kind(
         "Failed and dropped",
         "messages/second",
         rate,
@@ -159,7 +171,7 @@ def panels(what: Sequence[str], consumers: Mapping[str, Files]) -> list[Panel]:
     return [_panel(PANELS[word], consumers) for word in what]
 
 
-def _panel(kind: _Kind, consumers: Mapping[str, Files]) -> Panel:
+def _panel(kind: Kind, consumers: Mapping[str, Files]) -> Panel:
     curves = _curves_of_one(kind, consumers) if len(consumers) == 1 else _curves_of_many(kind, consumers)
     if not curves:
         raise PanelError(
@@ -172,19 +184,19 @@ def _panel(kind: _Kind, consumers: Mapping[str, Files]) -> Panel:
     return Panel(kind.title, kind.unit, kind.written, kind.consolidation, curves, kind.highest, is_stacked)
 
 
-def _curves_of_one(kind: _Kind, consumers: Mapping[str, Files]) -> list[Curve]:
+def _curves_of_one(kind: Kind, consumers: Mapping[str, Files]) -> list[Curve]:
     ((name, files),) = consumers.items()
     values = [value for value in kind.values(files, True) if value[1] in files]
-    return [Curve(f"{name} {word}".strip(), files[file], *_style(number)) for number, (word, file) in enumerate(values)]
+    return [Curve(f"{name} {word}".strip(), files[file], *style(number)) for number, (word, file) in enumerate(values)]
 
 
-def _curves_of_many(kind: _Kind, consumers: Mapping[str, Files]) -> list[Curve]:
+def _curves_of_many(kind: Kind, consumers: Mapping[str, Files]) -> list[Curve]:
     """A consumer has its own colour and dashes; what is not its most important curve is thin and dotted."""
     curves = []
     for number, (name, files) in enumerate(consumers.items()):
         values = kind.values(files, False)
         for word, file in values:
-            colour, dash = _style(number)
+            colour, dash = style(number)
             is_main = file == values[-1][1]
             if file in files:
                 look = (colour, dash, _THICK) if is_main else (colour, "1,2", _THIN)
@@ -192,6 +204,6 @@ def _curves_of_many(kind: _Kind, consumers: Mapping[str, Files]) -> list[Curve]:
     return curves
 
 
-def _style(number: int) -> tuple[str, str]:
+def style(number: int) -> tuple[str, str]:
     """Colour and dashes of the curve of that number; no two of the first 42 are the same, 6 times 7."""
     return _COLOURS[number % len(_COLOURS)], _DASHES[number % len(_DASHES)]
