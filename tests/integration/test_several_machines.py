@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Two hubs that share their queues, a collectd beside each, and a third collectd that adds up: docs/several-machines.md.
+"""Two hubs that share their queues, a collectd beside each, and a third that adds up: docs/several-machines.md.
 
 The machines are directories; the files for collectd are those of `packaging/collectd`, with this machine's addresses.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from glasshub.cli import main
 from tools.definitions import PACKAGING
 from tools.rabbitmq import Broker
 
-from .brokers import await_hubs, hub_on_broker, publish_many
+from .brokers import await_hubs, delete_queues, hub_on_broker, publish_many
 from .collectd_daemon import Collectd, basic_config, beginning, free_port, until
 from .hubs import HubProcess
 
@@ -79,13 +79,15 @@ class Site:
         shipped = shipped.replace("/etc/collectd/glasshub.auth", str(auth)) + _shipped("aggregate-thresholds.conf", {})
         config = beginning(home).replace("testhost", "collect") + shipped + _KEPT.format(directory=home)
         self.collectd = running.enter_context(Collectd(program, home, config))
-        self.hubs = [
+        self.hubs: list[HubProcess] = [
             running.enter_context(self._hub(_made(directory / name), broker, program, port, running))
             for name in ("web1", "web2")
         ]
         await_hubs(broker, "prod.Gate", count=len(self.hubs))
 
-    def _hub(self, home: Path, broker: Broker, program: str, port: int, running: ExitStack) -> HubProcess:
+    def _hub(
+        self, home: Path, broker: Broker, program: str, port: int, running: ExitStack
+    ) -> AbstractContextManager[HubProcess]:
         os.mkfifo(home / "fifo")
         shipped = _shipped("send.conf", {'"collect.example.org" "25826"': f'"127.0.0.1" "{port}"'})
         config = basic_config(home).replace("testhost", home.name) + shipped
@@ -133,6 +135,7 @@ def _shipped(name: str, here: dict[str, str]) -> str:
 def site(tmp_path: Path, broker: Broker, program: str) -> Iterator[Site]:
     with ExitStack() as running:
         yield Site(tmp_path, broker, program, running)
+    delete_queues(broker, "prod.Gate", "prod.Gate.parked")  # the next test has the same broker
 
 
 def let_through(hub: HubProcess, count: int) -> None:
@@ -161,5 +164,17 @@ def test_totals_are_true_when_nothing_moves_and_when_a_hub_has_been_killed(site:
     assert (whole.up, whole.processed) == (1, 5)
     assert whole.ready
     assert whole.unacknowledged == other.snapshot().consumers[0].broker_unacknowledged
-    site.collectd.await_log("Notification: severity = (WARNING|FAILURE), host = all, plugin = glasshub")
+    site.collectd.await_log("Notification: severity = WARNING, host = all, plugin = glasshub, .*type_instance = up")
 
+
+def test_picture_of_the_whole_shows_each_machine_and_the_broker(site: Site, broker: Broker, tmp_path: Path) -> None:
+    publish_many(broker, PUBLISHED, "org.example.made")
+    until(site.whole, lambda whole: bool(whole.ready), "messages that wait on the broker")
+    kept = ["--data-dir", str(site.collectd.directory / "rrd")]
+    kept += ["--flush", str(site.collectd.directory / "collectd-unixsock")]
+    picture = tmp_path / "whole.png"
+
+    code = main(["graph", "Gate", "--all-hosts", "--what", "backlog", "--since", "1m", "--output", str(picture), *kept])
+
+    assert code == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")

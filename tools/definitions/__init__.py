@@ -8,6 +8,7 @@ from pathlib import Path
 from .alerts import rules
 from .grafana import dashboards
 from .rrd_pages import cgp, collection3
+from .totals import total_rules
 
 ROOT = Path(__file__).parents[2]
 PACKAGING = ROOT / "packaging"
@@ -30,7 +31,7 @@ _THRESHOLDS = """\
 def definitions() -> dict[Path, str]:
     """What each file has to be."""
     files = {PACKAGING / "grafana" / name: text for name, text in dashboards().items()}
-    files |= {PACKAGING / "prometheus" / name: text for name, text in rules().items()}
+    files |= {PACKAGING / "prometheus" / name: text for name, text in {**rules(), **total_rules()}.items()}
     files[PACKAGING / "collection3/glasshub.conf"] = collection3()
     files[PACKAGING / "cgp/glasshub.json"] = cgp()
     files[PACKAGING / "collectd/thresholds.conf"] = _thresholds()
