@@ -224,6 +224,7 @@ complete -c glasshub -n '_shtab_glasshub_using graph' -l since -x -d 'begin (def
 complete -c glasshub -n '_shtab_glasshub_using graph' -l until -x -d 'end (default: now, or that of the recording)'
 complete -c glasshub -n '_shtab_glasshub_using graph' -l hub -x -d 'whose consumers, where several hubs have such'
 complete -c glasshub -n '_shtab_glasshub_using graph' -l host -x -d 'on which host, as collectd calls it'
+complete -c glasshub -n '_shtab_glasshub_using graph' -l all-hosts -d 'of one hub on all hosts: what waits, and what is done, added up'
 complete -c glasshub -n '_shtab_glasshub_using graph' -l what -x -d 'of backlog, rates, wait, processing, oldest, catch-up, busy, failures (default: backlog,rates,wait,processing)'
 complete -c glasshub -n '_shtab_glasshub_using graph' -l output -xka "(__fish_complete_path (commandline -ct))" -d '.png or .svg (default: glasshub.png)'
 complete -c glasshub -n '_shtab_glasshub_using graph' -l size -x -d 'pixels of a panel, without its legend (default: 800x180)'

@@ -304,6 +304,7 @@ _shtab_glasshub_graph_options=(
   "--until[end (default\: now, or that of the recording)]:WHEN:"
   "--hub[whose consumers, where several hubs have such]:NAME:"
   "--host[on which host, as collectd calls it]:NAME:"
+  "--all-hosts[of one hub on all hosts\: what waits, and what is done, added up]"
   "--what[of backlog, rates, wait, processing, oldest, catch-up, busy, failures (default\: backlog,rates,wait,processing)]:LIST:"
   "--output[.png or .svg (default\: glasshub.png)]:FILE:_files"
   "--size[pixels of a panel, without its legend (default\: 800x180)]:WxH:"

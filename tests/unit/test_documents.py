@@ -9,6 +9,7 @@ import importlib.util
 import re
 import shlex
 import signal
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -244,6 +245,13 @@ def test_every_page_is_in_one_list_of_the_index() -> None:
     listed = re.findall(r"^\* \[[^\]]+\]\(([\w-]+\.md)\)", text(ROOT / "docs" / "index.md"), re.MULTILINE)
 
     assert sorted([*listed, "index.md"]) == sorted(path.name for path in (ROOT / "docs").glob("*.md"))
+
+
+@pytest.mark.parametrize("name", ["send.conf", "aggregate.conf", "aggregate-thresholds.conf"])
+def test_files_for_several_machines_are_shown_as_they_are_shipped(name: str) -> None:
+    shipped = (ROOT / "packaging" / "collectd" / name).read_text(encoding="utf-8")
+
+    assert textwrap.indent(shipped, "    ") in (ROOT / "docs" / "several-machines.md").read_text(encoding="utf-8")
 
 
 def test_every_exit_code_is_in_the_table() -> None:
