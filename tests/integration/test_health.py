@@ -168,7 +168,7 @@ def test_hub_is_ready_while_its_broker_is_there_at_the_port_that_fedora_messagin
     monitoring = f'[monitoring]\naddress = "127.0.0.1"\nport = {port}\n'
     with hub_on_broker(broker, tmp_path, toml=consumer, settings=monitoring, name="health"):
         assert await_ready(port, 200).text["consuming"]
-        broker.kill()
+        broker.stop()
         try:
             away = await_ready(port, 503)
         finally:

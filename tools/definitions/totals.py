@@ -134,5 +134,4 @@ def _added(function: str, source: str, part: str, selector: str) -> str:
 def _of_collectd(part: str, kind: str, instance: str) -> str:
     """The label `glasshub` has the plugin instance: HUB or HUB.CONSUMER, and HUB.producer.PRODUCER."""
     whose = 'glasshub=~".+[.].+",glasshub!~"[^.]+[.]producer[.].+"' if part == "consumer" else 'glasshub!~".+[.].+"'
-    no_instance = 'type="",' if not instance else ""
-    return of_write_prometheus(part, kind, instance, more=f"{no_instance}{whose},{_NO_TOTALS}")
+    return of_write_prometheus(part, kind, instance, more=f"{whose},{_NO_TOTALS}")
