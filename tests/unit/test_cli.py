@@ -515,9 +515,9 @@ def test_monitoring_of_fedora_messagings_counts_on_its_bus_alone(
 @pytest.mark.parametrize(
     ("monitoring", "complaint"),
     [
-        ('address = ""', "[monitoring] lacks port"),
-        ("port = 'http'", "stats.port must be a whole number, not 'http'"),
-        ("port = 65536", "stats.port = 65536 must be 0 to 65535"),
+        ('address = ""', "lacks port"),
+        ("port = 'http'", "port must be a whole number"),
+        ("port = 65536", "port = 65536 must be 0 to 65535"),
         ('port = 1\naddress = "here"', "stats.address = 'here' must be an IP address"),
     ],
 )
