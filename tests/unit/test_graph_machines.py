@@ -64,6 +64,21 @@ def legend(asked: Path) -> dict[str, list[str]]:
     return {line[:-30].strip(): line[-30:].split() for line in lines}
 
 
+def column(picture: Path, at: int) -> list[bytes]:
+    """The pixels of a column of the first panel, from the top of its plane to its axis."""
+    return [line[at] for line in pixels(picture.read_bytes())[20:205]]
+
+
+def stacked(picture: Path, at: int) -> list[bytes]:
+    """The colours of the areas in a column, from the top."""
+    return list(dict.fromkeys(colour for colour in column(picture, at) if colour in {GREY, BLUE, VERMILION}))
+
+
+def has_line(picture: Path, at: int) -> bool:
+    """Whether there is a line around the areas in a column: it is darker than they are, and blurred."""
+    return any(sum(colour) < min(sum(BLUE), sum(VERMILION)) - 50 for colour in column(picture, at))
+
+
 def test_what_waits_is_stacked_the_broker_below_and_counted_once(data_dir: Path, tmp_path: Path, asked: Path) -> None:
     assert run(data_dir, "Badges", "--all-hosts", "--what", "backlog", "--output", tmp_path / "a.png") == 0
 
@@ -72,10 +87,8 @@ def test_what_waits_is_stacked_the_broker_below_and_counted_once(data_dir: Path,
     assert told["on the broker"][:2] == ["320", "320"]  # 300, where the other says 290; then of the other alone
     assert told["web1"][:2] == ["20", "20"]
     assert told["all"][:2] == ["350", "350"]
-    column = [line[400] for line in pixels((tmp_path / "a.png").read_bytes())[:200]]
-    below = [colour for colour in column if colour in {GREY, BLUE, VERMILION}]
-    assert sorted(below, key=[VERMILION, BLUE, GREY].index) == below
-    assert len(set(below)) == 3
+    assert stacked(tmp_path / "a.png", 400) == [VERMILION, BLUE, GREY]
+    assert stacked(tmp_path / "a.png", 750) == [VERMILION, GREY]
 
 
 def test_a_machine_that_is_gone_leaves_the_others_in_the_sum(data_dir: Path, tmp_path: Path, asked: Path) -> None:
@@ -84,6 +97,16 @@ def test_a_machine_that_is_gone_leaves_the_others_in_the_sum(data_dir: Path, tmp
     told = legend(asked)
     assert {label: figures[0] for label, figures in told.items()} == {"web1": "2.0", "web2": "3.0", "all": "3.0"}
     assert told["all"][1] == "5.0"
+    assert stacked(tmp_path / "a.png", 400) == [VERMILION, BLUE]
+    assert stacked(tmp_path / "a.png", 750) == [VERMILION]
+    assert has_line(tmp_path / "a.png", 750)
+
+
+def test_what_adds_up_is_averages_for_peaks_of_two_moments_do_not(data_dir: Path, tmp_path: Path, asked: Path) -> None:
+    assert run(data_dir, "--all-hosts", "--what", "backlog", "--output", tmp_path / "a.png") == 0
+
+    taken = set(re.findall(r"^DEF:.*:(\w+)$", asked.read_text(encoding="utf-8"), re.MULTILINE))
+    assert taken == {"AVERAGE"}
 
 
 def test_a_time_of_which_no_machine_knows_anything_is_a_gap(tmp_path: Path) -> None:
@@ -93,12 +116,10 @@ def test_a_time_of_which_no_machine_knows_anything_is_a_gap(tmp_path: Path) -> N
 
     assert run(tmp_path / "rrd", "--all-hosts", "--what", "backlog", "--output", tmp_path / "a.png") == 0
 
-    lines = pixels((tmp_path / "a.png").read_bytes())[:200]
-    early, late = ({line[column] for line in lines} for column in (300, 700))
-    assert not {BLUE, VERMILION} & early
-    assert late >= {BLUE, VERMILION}
-    # No line around nothing: a colour that is not of the grid.
-    assert bytes.fromhex("222222") not in {line[300] for line in lines[20:195]}
+    assert stacked(tmp_path / "a.png", 300) == []
+    assert not has_line(tmp_path / "a.png", 300)
+    assert stacked(tmp_path / "a.png", 700) == [VERMILION, BLUE]
+    assert has_line(tmp_path / "a.png", 700)
 
 
 def test_what_does_not_add_up_is_a_curve_for_each_machine(data_dir: Path, tmp_path: Path, asked: Path) -> None:

@@ -27,6 +27,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glasshub import segment, statsserver
+from glasshub.config import StatsSection
 from glasshub.errors import StatsDirectoryError, StatsPortError
 from glasshub.segment import ConsumerRow
 from glasshub.statsserver import HEALTH_PAGES, PAGES, THREAD_NAME, PortPlace, SocketPlace, StatsServer
@@ -580,6 +581,23 @@ def test_port_serves_the_pages_that_it_is_given_and_names_them(tmp_path: Path) -
         assert [ask_port(port, page)[0] for page in HEALTH_PAGES] == [200, 200, 200]
         assert [ask_port(port, page)[0] for page in ("/metrics", "/stats.json")] == [404, 404]
         assert b"/metrics" not in ask_port(port, "/")[1]
+
+
+@pytest.mark.parametrize(("port_pages", "status"), [("health", 404), ("all", 200)])
+def test_what_is_served_at_the_port_is_as_configured(tmp_path: Path, port_pages: str, status: int) -> None:
+    stats = StatsSection(port=free_port(), port_pages=port_pages)
+    with live_segment(tmp_path / "hub.stats"), contextlib.ExitStack() as stack:
+        for server in statsserver.servers(tmp_path, "hub", stats):
+            stack.callback(server.close)
+            server.start()
+
+        assert ask_port(stats.port, "/live")[0] == 200
+        assert ask_port(stats.port, "/metrics")[0] == status
+        assert (tmp_path / "hub.sock").is_socket()
+
+
+def test_without_a_port_there_is_none(tmp_path: Path) -> None:
+    assert len(statsserver.servers(tmp_path, "hub", StatsSection())) == 1
 
 
 def test_flood_at_the_port_leaves_the_socket_alone(tmp_path: Path) -> None:

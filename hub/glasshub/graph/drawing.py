@@ -189,7 +189,7 @@ def _legend(panel: Panel, table: Sequence[_Figures], width: int) -> Iterator[str
     if panel.total:
         yield from _whole(panel.curves, lines)
     elif panel.is_stacked:
-        yield from _areas("c", panel.curves, lines)
+        yield from _areas(panel.curves, lines)
         yield from _unknown(len(panel.curves))
     else:
         yield from _lines(panel.curves, lines)
@@ -206,9 +206,9 @@ def _lines(curves: Sequence[Curve], lines: Sequence[str]) -> Iterator[str]:
         yield f"LINE{curve.width}:c{number}{curve.colour}:{line}{dash}"
 
 
-def _areas(name: str, curves: Sequence[Curve], lines: Sequence[str]) -> Iterator[str]:
+def _areas(curves: Sequence[Curve], lines: Sequence[str]) -> Iterator[str]:
     for number, (curve, line) in enumerate(zip(curves, lines)):
-        yield f"AREA:{name}{number}{curve.colour}:{line}{':STACK' * bool(number)}"
+        yield f"AREA:c{number}{curve.colour}:{line}{':STACK' * bool(number)}"
 
 
 def _unknown(curves: int) -> Iterator[str]:
@@ -219,13 +219,10 @@ def _unknown(curves: int) -> Iterator[str]:
 
 
 def _whole(curves: Sequence[Curve], lines: Sequence[str]) -> Iterator[str]:
-    """Areas, and a line around them. What is not known of one is nothing, for the others stand on it; where nothing is
-    known of any there is a gap."""
-    names = [f"c{number}" for number in range(len(curves))]
-    yield f"CDEF:total={','.join(names)}{',ADDNAN' * (len(names) - 1)}"
-    for number, name in enumerate(names):
-        yield f"CDEF:a{number}=total,UN,UNKN,{name},UN,0,{name},IF,IF"
-    yield from _areas("a", curves, lines)
+    """Areas, and a line around them. What is not known of one is nothing; where nothing is known of any is no line."""
+    names = ",".join(f"c{number}" for number in range(len(curves)))
+    yield f"CDEF:total={names}{',ADDNAN' * (len(curves) - 1)}"
+    yield from _areas(curves, lines)
     yield f"LINE1:total{_TOTAL}:{lines[-1]}"
 
 
