@@ -109,7 +109,7 @@ class PortPlace:
         try:
             listener = tcp_listener(self.address, self.port)
         except OSError as error:
-            raise StatsPortError(f"cannot listen at {self}: {_what_to_do(error)}") from error
+            raise StatsPortError(f"cannot listen at {self}: {_what_to_do(error, self.port)}") from error
         whom = "" if is_local(self.address) else ", for other machines as well"
         logger.info("health checks are answered at %s%s", url_of(self.address, listener.getsockname()[1]), whom)
         return listener, lambda: None
@@ -259,11 +259,13 @@ def _explained(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _what_to_do(error: OSError) -> str:
+def _what_to_do(error: OSError, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
         return "another program does: stop it, or choose another port in [stats]"
     if error.errno == errno.EACCES:
-        return "this user may not: choose a port in [stats] above 1023"
+        if port < 1024:
+            return "this user may not: choose a port above 1023 in [stats]"
+        return "this user may not, or SELinux knows another use for the port: choose another one in [stats]"
     if error.errno == errno.EADDRNOTAVAIL:
         return "this machine has no such address: choose one that it has as address in [stats]"
     return f"{error.strerror or error}: choose another address or port in [stats]"
