@@ -20,7 +20,7 @@ from .amqp.library import require_pika
 from .compat.fedmsg_config import FedmsgConfigFiles
 from .config import FEDORA_MESSAGING, Config
 from .dispatch import PROCESSES
-from .hub import Hub, Left
+from .hub import Builds, Hub, Left
 from .paths import default_stats_directory
 from .remote import RemoteRoster
 from .roster import Roster
@@ -48,11 +48,20 @@ def made(
         consumers: Consumers that run instead of all others.
         producers: Producers that run instead of all others; None names none.
     """
+    source, callback = _bus(config)
+    kind = RemoteRoster if config.hub.shape == PROCESSES else Roster
+    return _hub(config, kind(config, fedmsg, only=consumers, producers=producers, callback=callback), source)
+
+
+def hub_of(config: Config, roster: Builds) -> Hub:
+    """A hub that can run in this process, and whose crew that roster builds; the log is set up already."""
+    source, _ = _bus(config)
+    return _hub(config, roster, source)
+
+
+def _hub(config: Config, roster: Builds, source: Source) -> Hub:
     _raise_descriptor_limit()
     directory = Path(config.stats.directory) if config.stats.directory else default_stats_directory()
-    kind = RemoteRoster if config.hub.shape == PROCESSES else Roster
-    source, callback = _bus(config)
-    roster = kind(config, fedmsg, only=consumers, producers=producers, callback=callback)
     notifier = notify.from_environment(os.environ)
     return Hub(config, roster, source, directory=directory, version=__version__, notifier=notifier)
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import glasshub_stats
 from glasshub_stats import ConsumerStats, Snapshot
@@ -31,8 +32,6 @@ from .enqueuer import Enqueuer
 from .errors import HubError, NoConsumerError
 from .failure import RetryPolicy
 from .notify import Notifier
-from .remote import RemoteRoster
-from .roster import Roster
 from .routing import Router
 from .segment import ConsumerRow, SegmentWriter, claimed
 from .sources import Source
@@ -61,13 +60,27 @@ class Left:
     delayed: int = 0
 
 
+class Builds(Protocol):
+    """Who builds a hub's crew."""
+
+    def build(self, stop: Callable[[], None]) -> Staff:
+        """Build it.
+
+        Args:
+            stop: What one of the crew calls that wants the hub to stop; threads: any.
+
+        Raises:
+            HubError: It cannot be built.
+        """
+
+
 class Hub:
     """A hub that runs once, in the thread that calls `run`."""
 
     def __init__(
         self,
         config: Config,
-        roster: Roster | RemoteRoster,
+        roster: Builds,
         source: Source,
         *,
         directory: Path,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""fedora-messaging's configuration as `run` and `config` take it: where it is, what of it counts, what does not."""
+"""fedora-messaging's configuration as commands take it: where it is, what of it counts, what does not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from ..amqp import settings
 from ..amqp.settings import AmqpSettings
 from ..amqp.topology import queue_names
-from ..config import DEFAULT, EACH, FEDORA_MESSAGING, Config, ConfigBuilder
+from ..config import DEFAULT, EACH, Config, ConfigBuilder
 from ..trust import refuse_unsafe
 
 #: Its keys that do nothing here, and why.
@@ -20,14 +20,12 @@ _IDLE = {
 _IDLE_WITH_OWN_QUEUES = {"queues": "each consumer has a queue of its own"}
 
 
-def read_broker(builder: ConfigBuilder, *, allow_unsafe: bool) -> AmqpSettings | None:
-    """Read the configuration if the bus is fedora-messaging's; where it was found is then in ours.
+def read_broker(builder: ConfigBuilder, *, allow_unsafe: bool) -> AmqpSettings:
+    """Read the configuration; where it was found is then in ours.
 
     Raises:
         ConfigError: It is not usable, or anybody could have written it.
     """
-    if builder.get("hub", "source") != FEDORA_MESSAGING:
-        return None
     configured = builder.origin("fedora-messaging", "config")
     found, origin = settings.locate(builder.get("fedora-messaging", "config"), os.environ)
     if found is None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,10 +57,7 @@ class Effective:
 
 def add_file(parser: argparse.ArgumentParser) -> None:
     """Give a parser the options that say which hub it is about."""
-    parser.add_argument("--config", metavar="FILE", help=f"configuration (default: {DEFAULT_FILE}, if it is there)")
-    parser.add_argument(
-        "--allow-unsafe-config", action="store_true", help="read configuration that anybody could have written"
-    )
+    add_config_file(parser, DEFAULT_FILE)
     parser.add_argument("--name", metavar="NAME", help="name of the hub")
 
 
@@ -82,9 +80,32 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add_broker(parser, "subscribe to")
     parser.add_argument("--shape", metavar="SHAPE", help=f"shape of dispatch: {', '.join(SHAPES)}")
-    parser.add_argument("--stats-dir", metavar="DIR", help="where the segment and its socket stand")
+    add_stats_directory(parser)
     _add_choice_of_consumers(parser.add_argument_group("what runs"))
     _add_fedmsgs(parser.add_argument_group("fedmsg's configuration, as fedmsg-hub has it"))
+
+
+def add_config_file(parser: argparse.ArgumentParser, default: Path) -> None:
+    """Give a parser the options that name our file, which is `default` if nobody does."""
+    parser.add_argument("--config", metavar="FILE", help=f"configuration (default: {default}, if it is there)")
+    parser.add_argument(
+        "--allow-unsafe-config", action="store_true", help="read configuration that anybody could have written"
+    )
+
+
+def add_stats_directory(parser: argparse.ArgumentParser) -> None:
+    """Give a parser the option."""
+    parser.add_argument("--stats-dir", metavar="DIR", help="where the segment and its socket stand")
+
+
+def add_place_of_fedmsgs(group: argparse._ArgumentGroup) -> None:
+    """Give a group the options that name fedmsg's configuration."""
+    where = group.add_mutually_exclusive_group()
+    where.add_argument(
+        "--fedmsg-config", metavar="PATH", help="a file, or a directory (default: where fedmsg-hub looks for it)"
+    )
+    where.add_argument("--config-filename", metavar="FILE", help="the same, a file only")
+    group.add_argument("--no-discover", action="store_true", help="do not look for it")
 
 
 def _add_choice_of_consumers(group: argparse._ArgumentGroup) -> None:
@@ -108,12 +129,7 @@ def _add_choice_of_consumers(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_fedmsgs(group: argparse._ArgumentGroup) -> None:
-    where = group.add_mutually_exclusive_group()
-    where.add_argument(
-        "--fedmsg-config", metavar="PATH", help="a file, or a directory (default: where fedmsg-hub looks for it)"
-    )
-    where.add_argument("--config-filename", metavar="FILE", help="the same, a file only")
-    group.add_argument("--no-discover", action="store_true", help="do not look for it")
+    add_place_of_fedmsgs(group)
     for option, key, kind, text in _FEDMSGS:
         group.add_argument(option, dest=key, metavar=key.rpartition("_")[2].upper(), type=kind, help=text)
     group.add_argument("--websocket-server-port", metavar="PORT", help="refused: this hub has no server for websockets")
@@ -162,27 +178,54 @@ def effective_config(options: argparse.Namespace) -> Effective:
             "this hub has no server for websockets: leave the option out", origin="--websocket-server-port"
         )
     service = _service(options)
-    builder = _with_file(ConfigBuilder(), options)
-    is_on_broker = options.fedora_messaging is not None or builder.get("hub", "source") == FEDORA_MESSAGING
-    files, place = None, _place(options, builder)
-    if place.paths:
-        files = FedmsgConfigFiles(*place.paths, allow_unsafe=options.allow_unsafe_config)
-        _set_fedmsgs(files, options)
-        builder = ConfigBuilder()
-        files.apply(builder, is_on_zmq=not is_on_broker)
-        _with_file(builder, options)
-        builder.set("fedmsg", "config", [str(path) for path in place.paths], origin=place.origin)
-    else:
+    source = None if options.fedora_messaging is None else FEDORA_MESSAGING
+    builder, files = read_files(options, DEFAULT_FILE, source=source, fedmsgs=_fedmsgs(options))
+    if files is None:
         _refuse_fedmsgs(options, service)
     if service is not None and files is not None:
         service.apply(files, builder, origin=f"--service {options.service}")
     _set_options(builder, options)
-    broker = read_broker(builder, allow_unsafe=options.allow_unsafe_config)
+    is_on_broker = builder.get("hub", "source") == FEDORA_MESSAGING
+    broker = read_broker(builder, allow_unsafe=options.allow_unsafe_config) if is_on_broker else None
     _set_monitoring(builder, broker)
     consumers = named_consumers(options) or (files.consumers() if files else [])
     config = builder.build()
     _refuse_unknown_shape(config)
     return Effective(config, files, consumers, named_producers(options), broker)
+
+
+def read_files(
+    options: argparse.Namespace,
+    default: Path,
+    *,
+    source: str | None,
+    fedmsgs: Sequence[tuple[str, Any, str]] = (),
+) -> tuple[ConfigBuilder, FedmsgConfigFiles | None]:
+    """What the files say: ours, and below it fedmsg's, if there are any.
+
+    Args:
+        options: What names them, see `add_config_file` and `add_place_of_fedmsgs`.
+        default: Our file, if none is named and this one is there.
+        source: The bus of the hub; None where our file says it. On another one than fedmsg's nothing counts that
+            fedmsg's configuration says of the bus.
+        fedmsgs: What the command line says over fedmsg's: key, value, option.
+
+    Raises:
+        ConfigError: A file cannot be read, or something in it is wrong.
+    """
+    builder = _with_file(ConfigBuilder(), options, default)
+    place = _place(options, builder)
+    if not place.paths:
+        return builder, None
+    files = FedmsgConfigFiles(*place.paths, allow_unsafe=options.allow_unsafe_config)
+    for key, value, option in fedmsgs:
+        files.set(key, value, origin=option)
+    is_on_zmq = (source or builder.get("hub", "source")) != FEDORA_MESSAGING
+    builder = ConfigBuilder()
+    files.apply(builder, is_on_zmq=is_on_zmq)
+    _with_file(builder, options, default)
+    builder.set("fedmsg", "config", [str(path) for path in place.paths], origin=place.origin)
+    return builder, files
 
 
 def _refuse_unknown_shape(config: Config) -> None:
@@ -201,9 +244,9 @@ def _service(options: argparse.Namespace) -> Service | None:
     return SERVICES[options.service]
 
 
-def _with_file(builder: ConfigBuilder, options: argparse.Namespace) -> ConfigBuilder:
-    """The builder, with what glasshub.toml says."""
-    file = _file(options)
+def _with_file(builder: ConfigBuilder, options: argparse.Namespace, default: Path) -> ConfigBuilder:
+    """The builder, with what our file says."""
+    file = _file(options, default)
     if file is not None:
         if not options.allow_unsafe_config:
             refuse_unsafe(file)
@@ -211,13 +254,13 @@ def _with_file(builder: ConfigBuilder, options: argparse.Namespace) -> ConfigBui
     return builder
 
 
-def _file(options: argparse.Namespace) -> Path | None:
+def _file(options: argparse.Namespace, default: Path) -> Path | None:
     if options.config is not None:
         path = Path(options.config)
         if not _is_file(path, "--config"):
             raise ConfigError(f"there is no configuration file {options.config!r}", origin="--config")
         return path
-    return DEFAULT_FILE if _is_file(DEFAULT_FILE, str(DEFAULT_FILE)) else None
+    return default if _is_file(default, str(default)) else None
 
 
 def _is_file(path: Path, origin: str) -> bool:
@@ -247,16 +290,15 @@ def _place(options: argparse.Namespace, builder: ConfigBuilder) -> Place:
     return find_config()
 
 
-def _set_fedmsgs(files: FedmsgConfigFiles, options: argparse.Namespace) -> None:
-    for option, key, _, _ in _FEDMSGS:
-        value = getattr(options, key)
-        if value is not None:
-            files.set(key, value, origin=option)
+def _fedmsgs(options: argparse.Namespace) -> list[tuple[str, Any, str]]:
+    """What the command line says over fedmsg's configuration: key, value, option."""
+    given = [(key, getattr(options, key), option) for option, key, _, _ in _FEDMSGS]
+    return [(key, value, option) for key, value, option in given if value is not None]
 
 
 def _refuse_fedmsgs(options: argparse.Namespace, service: Service | None) -> None:
     """Refuse what would be lost without fedmsg's configuration."""
-    given = [option for option, key, _, _ in _FEDMSGS if getattr(options, key) is not None]
+    given = [option for _, _, option in _fedmsgs(options)]
     if service is not None:
         given.append("--service")
     if given:
@@ -268,7 +310,8 @@ def _refuse_fedmsgs(options: argparse.Namespace, service: Service | None) -> Non
 
 def _set_options(builder: ConfigBuilder, options: argparse.Namespace) -> None:
     broker = options.fedora_messaging
-    for section, key, value, option in (
+    set_given(
+        builder,
         ("hub", "name", options.name, "--name"),
         ("hub", "shape", options.shape, "--shape"),
         ("hub", "source", None if broker is None else FEDORA_MESSAGING, "--fedora-messaging"),
@@ -277,7 +320,12 @@ def _set_options(builder: ConfigBuilder, options: argparse.Namespace) -> None:
         ("zmq", "receive_high_water_mark", options.high_water_mark or None, "--high-water-mark"),
         ("stats", "directory", options.stats_dir, "--stats-dir"),
         ("fedmsg", "discover", False if options.no_discover else None, "--no-discover"),
-    ):
+    )
+
+
+def set_given(builder: ConfigBuilder, *values: tuple[str, str, Any, str]) -> None:
+    """Set what the command line says: section, key, value, option; None is what it does not say."""
+    for section, key, value, option in values:
         if value is not None:
             builder.set(section, key, value, origin=option)
 

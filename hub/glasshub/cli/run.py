@@ -7,6 +7,7 @@ import argparse
 import logging
 import os
 import sys
+from collections.abc import Callable, Sequence
 
 from .. import daemon
 from ..compat.fedmsg_config import FedmsgConfigFiles
@@ -38,9 +39,29 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigError(NO_BUS)
     # Consumers are looked for where the operator stands, as fedmsg-hub does.
     sys.path.insert(0, os.getcwd())
+    return serve(
+        effective,
+        lambda: daemon.made(config, effective.fedmsg, consumers=effective.consumers, producers=effective.producers),
+        idle=without_effect(config),
+    )
+
+
+def serve(effective: Effective, make: Callable[[], Hub], *, idle: Sequence[tuple[str, str]] = ()) -> int:
+    """Run a hub until it is told to stop.
+
+    Args:
+        effective: What is configured.
+        make: Makes the hub, once the log is set up.
+        idle: Keys of ours that do nothing, each with where it came from.
+
+    Returns:
+        The exit code.
+    """
+    config = effective.config
     set_up_log(config, effective.fedmsg)
     _say_what_is_configured(effective)
-    hub = daemon.made(config, effective.fedmsg, consumers=effective.consumers, producers=effective.producers)
+    _warn("the configuration", [f"{key} ({origin})" for key, origin in idle])
+    hub = make()
     left = daemon.run(hub, lambda: _say_where(config, hub))
     return daemon.leave(hub.exit_code or (EXIT_LEFT if left else 0))
 
@@ -53,7 +74,6 @@ def _say_what_is_configured(effective: Effective) -> None:
         logger.info("%s", broker.summary(effective.broker, config))
         idle = broker.without_effect(effective.broker, config)
         _warn("fedora-messaging's configuration", [f"{key} ({reason})" for key, reason in idle.items()])
-    _warn("the configuration", [f"{key} ({origin})" for key, origin in without_effect(config)])
 
 
 def _say_what_fedmsg_says(files: FedmsgConfigFiles, origin: str) -> None:

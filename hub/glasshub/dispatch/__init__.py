@@ -8,14 +8,14 @@ from .shared import SharedShape
 from .spooled import SpooledShape
 from .threads import ThreadsShape
 
-__all__ = ["PROCESSES", "SHAPES", "Routed", "Shape", "SpooledShape", "Station"]
+__all__ = ["PROCESSES", "SHAPES", "THREADS", "Routed", "Shape", "SpooledShape", "Station"]
 
-#: The shape whose consumers are not in the process of the hub.
-PROCESSES = "processes"
+#: The shape whose consumers are not in the process of the hub, and the one where each has threads in it.
+PROCESSES, THREADS = "processes", "threads"
 
 SHAPES: dict[str, type[Shape]] = {
     "inline": InlineShape,
     "shared": SharedShape,
-    "threads": ThreadsShape,
+    THREADS: ThreadsShape,
     PROCESSES: ProcessesShape,
 }
