@@ -43,6 +43,9 @@ FULL_POLICIES = (BLOCK, DROP_NEWEST)
 #: Kinds of bus.
 ZMQ, FEDORA_MESSAGING = SOURCES = ("zmq", "fedora-messaging")
 
+#: Ways of a bridge; also what the consumers of bridges are called.
+TO_FEDORA_MESSAGING, TO_FEDMSG = ("to-fedora-messaging", "to-fedmsg")
+
 #: Whose the queues on a broker are.
 EACH, HUB = QUEUES = ("consumer", "hub")
 
@@ -66,6 +69,7 @@ _LEAST_MEMORY = 1 << 20
 
 #: It becomes part of file names and of collectd's plugin instance.
 _NAME = r"[A-Za-z0-9_:@-][A-Za-z0-9_.:@-]{0,63}"
+_NAME_IN_WORDS = "1 to 64 of the characters A-Za-z0-9_.:@-"
 
 
 def _setting(default: Any, help: str) -> Any:
@@ -261,6 +265,27 @@ class FedmsgSection:
 
 
 @dataclass(frozen=True)
+class BridgeSection:
+    """What `glasshub bridge` passes on from one bus to another. docs/bridge.md tells what it promises."""
+
+    topics: tuple[str, ...] = _setting(("",), "What is passed on: topics that begin so; an empty one is everything.")
+    fedmsg_bus: str = _setting(
+        "fedmsg",
+        "Name of the bus of zeromq in what has crossed a bridge: a message never gets to a bus of that name twice. All "
+        "bridges at a bus have to call it the same, and where there are several such buses each has its own name.",
+    )
+    fedora_messaging_bus: str = _setting("fedora-messaging", "Name of the bus on the broker, likewise.")
+    outstanding: int = _setting(
+        64, "to-fedora-messaging: messages that may wait for the broker to confirm them at the same time."
+    )
+    settling: float = _setting(
+        2.0,
+        "to-fedmsg: seconds after the start in which nothing is published: subscribers find the bridge (again), and "
+        "zeromq has nothing for who comes later.",
+    )
+
+
+@dataclass(frozen=True)
 class ConsumerSection:
     """One consumer; its name is that of the section."""
 
@@ -338,6 +363,7 @@ SECTIONS: Mapping[str, type[Any]] = MappingProxyType(
         "stats": StatsSection,
         "logging": LoggingSection,
         "fedmsg": FedmsgSection,
+        "bridge": BridgeSection,
     }
 )
 
@@ -350,7 +376,7 @@ class Config:
     """The effective configuration. Immutable.
 
     Attributes:
-        hub, zmq, fedora_messaging, spool, stats, logging, fedmsg: A section each.
+        hub, zmq, fedora_messaging, spool, stats, logging, fedmsg, bridge: A section each.
         consumers: A section for each configured consumer, by name.
         origins: Where each value came from, by its dotted name; those not in it are defaults.
     """
@@ -362,6 +388,7 @@ class Config:
     stats: StatsSection = StatsSection()
     logging: LoggingSection = LoggingSection()
     fedmsg: FedmsgSection = FedmsgSection()
+    bridge: BridgeSection = BridgeSection()
     consumers: Mapping[str, ConsumerSection] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
 
@@ -533,7 +560,7 @@ def _article(wanted: type[Any]) -> str:
 def _check(config: Config, origins: Mapping[str, str]) -> None:
     """What a type cannot say."""
     for holds, key, complaint in (
-        (re.fullmatch(_NAME, config.hub.name), "hub.name", "1 to 64 of the characters A-Za-z0-9_.:@-"),
+        (re.fullmatch(_NAME, config.hub.name), "hub.name", _NAME_IN_WORDS),
         (config.hub.source in SOURCES, "hub.source", " or ".join(SOURCES)),
         (0 <= config.hub.nice <= 19, "hub.nice", "0 to 19"),
         (config.hub.drain_timeout >= 0, "hub.drain_timeout", "0 seconds or more"),
@@ -593,6 +620,16 @@ def _check(config: Config, origins: Mapping[str, str]) -> None:
             "a URL such as https://datagrepper.example.org/raw",
         ),
         (0 <= config.fedmsg.gap_margin <= 3600, "fedmsg.gap_margin", "0 to 3600 seconds"),
+        (config.bridge.topics, "bridge.topics", 'one topic at the least; "" is everything'),
+        (re.fullmatch(_NAME, config.bridge.fedmsg_bus), "bridge.fedmsg_bus", _NAME_IN_WORDS),
+        (re.fullmatch(_NAME, config.bridge.fedora_messaging_bus), "bridge.fedora_messaging_bus", _NAME_IN_WORDS),
+        (
+            config.bridge.fedora_messaging_bus != config.bridge.fedmsg_bus,
+            "bridge.fedora_messaging_bus",
+            "another name than bridge.fedmsg_bus: they are two buses",
+        ),
+        (1 <= config.bridge.outstanding <= 1000, "bridge.outstanding", "1 to 1000"),
+        (0 <= config.bridge.settling <= 3600, "bridge.settling", "0 to 3600 seconds"),
         (
             config.logging.level in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
             "logging.level",
@@ -664,12 +701,12 @@ def _check_consumer(
         (0 <= consumer.retry_delay_max <= _LONGEST, "retry_delay_max", f"0 to {_LONGEST} seconds"),
         (0 <= consumer.max_processing <= _LONGEST, "max_processing", f"0 to {_LONGEST} seconds"),
         (1 <= consumer.max_deaths <= 1000, "max_deaths", "1 to 1000"),
-        (re.fullmatch(f"({_NAME})?", consumer.process), "process", "1 to 64 of the characters A-Za-z0-9_.:@-"),
         (
             not consumer.park or can_park,
             "park",
             "false without a spool, or a queue of its own on a broker: set directory in [spool] to have one",
         ),
+        (re.fullmatch(f"({_NAME})?", consumer.process), "process", _NAME_IN_WORDS),
     ):
         if not holds:
             where = f"{dotted}.{file_key(key)}"

@@ -5,12 +5,16 @@
 #    source ~/.local/share/bash_completion/glasshub
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
+_shtab_glasshub_bridge_subparsers=(to-fedora-messaging to-fedmsg)
 _shtab_glasshub_check_subparsers=(backlog age catch-up failures stuck up consumers producers)
 _shtab_glasshub_spool_subparsers=(list show parked retry discard drop-consumer compact)
 _shtab_glasshub_parked_subparsers=(list show retry discard)
-_shtab_glasshub_subparsers=(run config publish stats top check graph dashboard spool parked record spike forecast demo)
+_shtab_glasshub_subparsers=(run bridge config publish stats top check graph dashboard spool parked record spike forecast demo)
 
 _shtab_glasshub_run_option_strings=(-h --help --config --allow-unsafe-config --name --zmq --fedora-messaging --shape --stats-dir --with-consumers --consumer --service --with-producers --fedmsg-config --config-filename --no-discover --topic-prefix --io-threads --post-init-sleep --timeout --high-water-mark --linger --websocket-server-port)
+_shtab_glasshub_bridge_to_fedora_messaging_option_strings=(-h --help --config --allow-unsafe-config --name --zmq --fedora-messaging --topic --stats-dir --fedmsg-config --config-filename --no-discover)
+_shtab_glasshub_bridge_to_fedmsg_option_strings=(-h --help --config --allow-unsafe-config --name --zmq --fedora-messaging --topic --stats-dir --fedmsg-config --config-filename --no-discover)
+_shtab_glasshub_bridge_option_strings=(-h --help)
 _shtab_glasshub_config_option_strings=(-h --help --config --allow-unsafe-config --name --zmq --fedora-messaging --shape --stats-dir --with-consumers --consumer --service --with-producers --fedmsg-config --config-filename --no-discover --topic-prefix --io-threads --post-init-sleep --timeout --high-water-mark --linger --websocket-server-port)
 _shtab_glasshub_publish_option_strings=(-h --help --config --fedora-messaging --severity --schema --header --settle)
 _shtab_glasshub_stats_option_strings=(-h --help --format --watch --stats-dir)
@@ -50,6 +54,16 @@ _shtab_glasshub_run___fedora_messaging_COMPGEN=_shtab_compgen_files
 _shtab_glasshub_run___stats_dir_COMPGEN=_shtab_compgen_dirs
 _shtab_glasshub_run___fedmsg_config_COMPGEN=_shtab_compgen_files
 _shtab_glasshub_run___config_filename_COMPGEN=_shtab_compgen_files
+_shtab_glasshub_bridge_to_fedora_messaging___config_COMPGEN=_shtab_compgen_files
+_shtab_glasshub_bridge_to_fedora_messaging___fedora_messaging_COMPGEN=_shtab_compgen_files
+_shtab_glasshub_bridge_to_fedora_messaging___stats_dir_COMPGEN=_shtab_compgen_dirs
+_shtab_glasshub_bridge_to_fedora_messaging___fedmsg_config_COMPGEN=_shtab_compgen_files
+_shtab_glasshub_bridge_to_fedora_messaging___config_filename_COMPGEN=_shtab_compgen_files
+_shtab_glasshub_bridge_to_fedmsg___config_COMPGEN=_shtab_compgen_files
+_shtab_glasshub_bridge_to_fedmsg___fedora_messaging_COMPGEN=_shtab_compgen_files
+_shtab_glasshub_bridge_to_fedmsg___stats_dir_COMPGEN=_shtab_compgen_dirs
+_shtab_glasshub_bridge_to_fedmsg___fedmsg_config_COMPGEN=_shtab_compgen_files
+_shtab_glasshub_bridge_to_fedmsg___config_filename_COMPGEN=_shtab_compgen_files
 _shtab_glasshub_config___config_COMPGEN=_shtab_compgen_files
 _shtab_glasshub_config___fedora_messaging_COMPGEN=_shtab_compgen_files
 _shtab_glasshub_config___stats_dir_COMPGEN=_shtab_compgen_dirs
@@ -108,6 +122,7 @@ _shtab_glasshub_forecast___stats_dir_COMPGEN=_shtab_compgen_dirs
 _shtab_glasshub_demo___output_COMPGEN=_shtab_compgen_dirs
 
 _shtab_glasshub_run___service_choices=(relay signing-relay gateway irc)
+_shtab_glasshub_bridge_pos_0_choices=(to-fedora-messaging to-fedmsg)
 _shtab_glasshub_config___service_choices=(relay signing-relay gateway irc)
 _shtab_glasshub_publish___severity_choices=(10 20 30 40)
 _shtab_glasshub_stats___format_choices=(text json openmetrics putval)
@@ -118,13 +133,26 @@ _shtab_glasshub_parked_pos_0_choices=(list show retry discard)
 _shtab_glasshub_spike___load_choices=(constant ramp spike replay)
 _shtab_glasshub_spike___service_choices=(relay signing-relay gateway irc)
 _shtab_glasshub_demo___shape_choices=(inline shared threads processes all)
-_shtab_glasshub_pos_0_choices=(run config publish stats top check graph dashboard spool parked record spike forecast demo)
+_shtab_glasshub_pos_0_choices=(run bridge config publish stats top check graph dashboard spool parked record spike forecast demo)
 
 _shtab_glasshub_run__h_nargs=0
 _shtab_glasshub_run___help_nargs=0
 _shtab_glasshub_run___allow_unsafe_config_nargs=0
 _shtab_glasshub_run___fedora_messaging_nargs='?'
 _shtab_glasshub_run___no_discover_nargs=0
+_shtab_glasshub_bridge_to_fedora_messaging__h_nargs=0
+_shtab_glasshub_bridge_to_fedora_messaging___help_nargs=0
+_shtab_glasshub_bridge_to_fedora_messaging___allow_unsafe_config_nargs=0
+_shtab_glasshub_bridge_to_fedora_messaging___fedora_messaging_nargs='?'
+_shtab_glasshub_bridge_to_fedora_messaging___no_discover_nargs=0
+_shtab_glasshub_bridge_to_fedmsg__h_nargs=0
+_shtab_glasshub_bridge_to_fedmsg___help_nargs=0
+_shtab_glasshub_bridge_to_fedmsg___allow_unsafe_config_nargs=0
+_shtab_glasshub_bridge_to_fedmsg___fedora_messaging_nargs='?'
+_shtab_glasshub_bridge_to_fedmsg___no_discover_nargs=0
+_shtab_glasshub_bridge_pos_0_nargs=A...
+_shtab_glasshub_bridge__h_nargs=0
+_shtab_glasshub_bridge___help_nargs=0
 _shtab_glasshub_config__h_nargs=0
 _shtab_glasshub_config___help_nargs=0
 _shtab_glasshub_config___allow_unsafe_config_nargs=0

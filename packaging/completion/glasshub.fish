@@ -50,7 +50,7 @@ function _shtab_glasshub_using
   test "$_shtab_glasshub_cmdpath" = "$argv"
 end
 
-set -g _shtab_glasshub_commands run config publish stats top check 'check backlog' 'check age' 'check catch-up' 'check failures' 'check stuck' 'check up' 'check consumers' 'check producers' graph dashboard spool 'spool list' 'spool show' 'spool parked' 'spool retry' 'spool discard' 'spool drop-consumer' 'spool compact' parked 'parked list' 'parked show' 'parked retry' 'parked discard' record spike forecast demo
+set -g _shtab_glasshub_commands run bridge 'bridge to-fedora-messaging' 'bridge to-fedmsg' config publish stats top check 'check backlog' 'check age' 'check catch-up' 'check failures' 'check stuck' 'check up' 'check consumers' 'check producers' graph dashboard spool 'spool list' 'spool show' 'spool parked' 'spool retry' 'spool discard' 'spool drop-consumer' 'spool compact' parked 'parked list' 'parked show' 'parked retry' 'parked discard' record spike forecast demo
 set -g _shtab_glasshub_opts_with_value --absent --behind --computing --config --config-filename --consumer --critical --data-dir --every --fedmsg-config --fedora-messaging --filter --flush --format --from --from-fedmsg-config --header --high-water-mark --host --hub --interval --io-threads --iterations --linger --listen --load --messages --mode --name --output --over --patience --post-init-sleep --queue --quiet --quiet-rate --rate --rrd --schema --seconds --server-name --service --settle --severity --shape --since --size --sort --speed --stale-after --state --stats-dir --timeout --to --topic --topic-prefix --until --warning --watch --websocket-server-port --what --with-consumers --with-producers --write --zmq -c -t -w
 
 complete -c glasshub -e
@@ -81,6 +81,32 @@ complete -c glasshub -n '_shtab_glasshub_using run' -l timeout -x -d 'seconds th
 complete -c glasshub -n '_shtab_glasshub_using run' -l high-water-mark -x -d 'messages that zeromq holds; 0 says nothing'
 complete -c glasshub -n '_shtab_glasshub_using run' -l linger -x -d 'milliseconds that fedmsg.publish takes to get rid of messages at the end'
 complete -c glasshub -n '_shtab_glasshub_using run' -l websocket-server-port -x -d 'refused: this hub has no server for websockets'
+complete -c glasshub -n '_shtab_glasshub_using; and test $_shtab_glasshub_npos -eq 0' -a bridge -d '`glasshub bridge`: passes messages on from one kind of bus to the other, each one once, and none back. A bridge is a hub with one consumer: `glasshub stats`, `top` and `check`, collectd, [spool], signals and the service manager know no difference. docs/bridge.md tells what it promises.'
+complete -c glasshub -n '_shtab_glasshub_using bridge' -s h -l help -d 'show this help message and exit'
+complete -c glasshub -n '_shtab_glasshub_using bridge; and test $_shtab_glasshub_npos -eq 0' -a to-fedora-messaging -d 'Passes messages on from fedmsg over zeromq to fedora-messaging'"'"'s RabbitMQ.'
+complete -c glasshub -n '_shtab_glasshub_using bridge to-fedora-messaging' -s h -l help -d 'show this help message and exit'
+complete -c glasshub -n '_shtab_glasshub_using bridge to-fedora-messaging' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration (default: /etc/glasshub/bridge-to-fedora-messaging.toml, if it is there)'
+complete -c glasshub -n '_shtab_glasshub_using bridge to-fedora-messaging' -l allow-unsafe-config -d 'read configuration that anybody could have written'
+complete -c glasshub -n '_shtab_glasshub_using bridge to-fedora-messaging' -l name -x -d 'name of the hub (default: bridge-to-fedora-messaging)'
+complete -c glasshub -n '_shtab_glasshub_using bridge to-fedora-messaging' -l zmq -x -d 'publisher to subscribe to; may be repeated'
+complete -c glasshub -n '_shtab_glasshub_using bridge to-fedora-messaging' -l fedora-messaging -xka "(__fish_complete_path (commandline -ct))" -d 'fedora-messaging'"'"'s configuration, which says where to publish (default: where fedora-messaging looks for it)'
+complete -c glasshub -n '_shtab_glasshub_using bridge to-fedora-messaging' -l topic -x -d 'pass on only topics that begin so; may be repeated'
+complete -c glasshub -n '_shtab_glasshub_using bridge to-fedora-messaging' -l stats-dir -xka "(__fish_complete_directories)" -d 'where the segment and its socket stand'
+complete -c glasshub -n '_shtab_glasshub_using bridge to-fedora-messaging' -l fedmsg-config -xka "(__fish_complete_path (commandline -ct))" -d 'a file, or a directory (default: where fedmsg-hub looks for it)'
+complete -c glasshub -n '_shtab_glasshub_using bridge to-fedora-messaging' -l config-filename -xka "(__fish_complete_path (commandline -ct))" -d 'the same, a file only'
+complete -c glasshub -n '_shtab_glasshub_using bridge to-fedora-messaging' -l no-discover -d 'do not look for it'
+complete -c glasshub -n '_shtab_glasshub_using bridge; and test $_shtab_glasshub_npos -eq 0' -a to-fedmsg -d 'Passes messages on from fedora-messaging'"'"'s RabbitMQ to fedmsg over zeromq.'
+complete -c glasshub -n '_shtab_glasshub_using bridge to-fedmsg' -s h -l help -d 'show this help message and exit'
+complete -c glasshub -n '_shtab_glasshub_using bridge to-fedmsg' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration (default: /etc/glasshub/bridge-to-fedmsg.toml, if it is there)'
+complete -c glasshub -n '_shtab_glasshub_using bridge to-fedmsg' -l allow-unsafe-config -d 'read configuration that anybody could have written'
+complete -c glasshub -n '_shtab_glasshub_using bridge to-fedmsg' -l name -x -d 'name of the hub (default: bridge-to-fedmsg)'
+complete -c glasshub -n '_shtab_glasshub_using bridge to-fedmsg' -l zmq -x -d 'where to publish: it is bound; may be repeated'
+complete -c glasshub -n '_shtab_glasshub_using bridge to-fedmsg' -l fedora-messaging -xka "(__fish_complete_path (commandline -ct))" -d 'fedora-messaging'"'"'s configuration, which says the broker to subscribe to (default: where fedora-messaging looks for it)'
+complete -c glasshub -n '_shtab_glasshub_using bridge to-fedmsg' -l topic -x -d 'pass on only topics that begin so; may be repeated'
+complete -c glasshub -n '_shtab_glasshub_using bridge to-fedmsg' -l stats-dir -xka "(__fish_complete_directories)" -d 'where the segment and its socket stand'
+complete -c glasshub -n '_shtab_glasshub_using bridge to-fedmsg' -l fedmsg-config -xka "(__fish_complete_path (commandline -ct))" -d 'a file, or a directory (default: where fedmsg-hub looks for it)'
+complete -c glasshub -n '_shtab_glasshub_using bridge to-fedmsg' -l config-filename -xka "(__fish_complete_path (commandline -ct))" -d 'the same, a file only'
+complete -c glasshub -n '_shtab_glasshub_using bridge to-fedmsg' -l no-discover -d 'do not look for it'
 complete -c glasshub -n '_shtab_glasshub_using; and test $_shtab_glasshub_npos -eq 0' -a config -d 'print the effective configuration and where it comes from'
 complete -c glasshub -n '_shtab_glasshub_using config' -s h -l help -d 'show this help message and exit'
 complete -c glasshub -n '_shtab_glasshub_using config' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration (default: /etc/glasshub/glasshub.toml, if it is there)'

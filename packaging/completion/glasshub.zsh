@@ -10,6 +10,7 @@
 
 _shtab_glasshub_commands() {
   local _commands=(
+    bridge:'`glasshub bridge`: passes messages on from one kind of bus to the other, each one once, and none back. A bridge is a hub with one consumer: `glasshub stats`, `top` and `check`, collectd, [spool], signals and the service manager know no difference. docs/bridge.md tells what it promises.'
     check:'Check a hub for Nagios, Icinga or whoever runs such plugins: one line, performance data behind a |, and exit code 0 (OK), 1 (WARNING), 2 (CRITICAL) or 3 (UNKNOWN). A hub that is not there, down, stuck or stopped, or whose segment cannot be read, is CRITICAL in each check.'
     config:'print the effective configuration and where it comes from'
     dashboard:'Show on a web page how far behind each consumer is, since when and until when, with received, processed and backlog over the last hour, day and week.'
@@ -26,6 +27,14 @@ _shtab_glasshub_commands() {
     top:'Watch a hub, or, without PATH or NAME, all hubs: how far behind each consumer is, how fast it works, and what ails it. Reads segments only, so that it works while a hub is stuck. Where the output is no terminal, one line for each hub and consumer is printed in each interval. Press h for help.'
   )
   _describe 'glasshub commands' _commands
+}
+
+_shtab_glasshub_bridge_commands() {
+  local _commands=(
+    to-fedmsg:'Passes messages on from fedora-messaging'"'"'s RabbitMQ to fedmsg over zeromq.'
+    to-fedora-messaging:'Passes messages on from fedmsg over zeromq to fedora-messaging'"'"'s RabbitMQ.'
+  )
+  _describe 'glasshub bridge commands' _commands
 }
 
 _shtab_glasshub_check_commands() {
@@ -72,6 +81,47 @@ _shtab_glasshub_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_glasshub_defaults_added=0
+
+_shtab_glasshub_bridge_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_glasshub_bridge_defaults_added=0
+
+_shtab_glasshub_bridge_to_fedmsg_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--config[configuration (default\: \/etc\/glasshub\/bridge-to-fedmsg.toml, if it is there)]:FILE:_files"
+  "--allow-unsafe-config[read configuration that anybody could have written]"
+  "--name[name of the hub (default\: bridge-to-fedmsg)]:NAME:"
+  "*--zmq[where to publish\: it is bound\; may be repeated]:ENDPOINT:"
+  "--fedora-messaging[fedora-messaging\'s configuration, which says the broker to subscribe to (default\: where fedora-messaging looks for it)]:FILE:_files"
+  "*--topic[pass on only topics that begin so\; may be repeated]:PREFIX:"
+  "--stats-dir[where the segment and its socket stand]:DIR:_files -/"
+  "--fedmsg-config[a file, or a directory (default\: where fedmsg-hub looks for it)]:PATH:_files"
+  "--config-filename[the same, a file only]:FILE:_files"
+  "--no-discover[do not look for it]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_glasshub_bridge_to_fedmsg_defaults_added=0
+
+_shtab_glasshub_bridge_to_fedora_messaging_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--config[configuration (default\: \/etc\/glasshub\/bridge-to-fedora-messaging.toml, if it is there)]:FILE:_files"
+  "--allow-unsafe-config[read configuration that anybody could have written]"
+  "--name[name of the hub (default\: bridge-to-fedora-messaging)]:NAME:"
+  "*--zmq[publisher to subscribe to\; may be repeated]:ENDPOINT:"
+  "--fedora-messaging[fedora-messaging\'s configuration, which says where to publish (default\: where fedora-messaging looks for it)]:FILE:_files"
+  "*--topic[pass on only topics that begin so\; may be repeated]:PREFIX:"
+  "--stats-dir[where the segment and its socket stand]:DIR:_files -/"
+  "--fedmsg-config[a file, or a directory (default\: where fedmsg-hub looks for it)]:PATH:_files"
+  "--config-filename[the same, a file only]:FILE:_files"
+  "--no-discover[do not look for it]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_glasshub_bridge_to_fedora_messaging_defaults_added=0
 
 _shtab_glasshub_check_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -594,6 +644,7 @@ _shtab_glasshub() {
       (( CURRENT += 1 ))
       curcontext="${curcontext%:*:*}:_shtab_glasshub-$line[1]:"
       case $line[1] in
+        bridge) _shtab_glasshub_bridge ;;
         check) _shtab_glasshub_check ;;
         config) _arguments -C -s $_shtab_glasshub_config_options ;;
         dashboard) _arguments -C -s $_shtab_glasshub_dashboard_options ;;
@@ -608,6 +659,30 @@ _shtab_glasshub() {
         spool) _shtab_glasshub_spool ;;
         stats) _arguments -C -s $_shtab_glasshub_stats_options ;;
         top) _arguments -C -s $_shtab_glasshub_top_options ;;
+      esac
+  esac
+}
+
+_shtab_glasshub_bridge() {
+  local context state line curcontext="$curcontext" one_or_more='(*)' remainder='(-)*:' default='*::: :->bridge'
+
+  # Add default positional/remainder specs only if none exist, and only once per session
+  if (( ! _shtab_glasshub_bridge_defaults_added )); then
+    if (( ${_shtab_glasshub_bridge_options[(I)${(q)one_or_more}*]} +          ${_shtab_glasshub_bridge_options[(I)${(q)remainder}*]} +          ${_shtab_glasshub_bridge_options[(I)${(q)default}]} == 0 )); then
+      _shtab_glasshub_bridge_options+=(': :_shtab_glasshub_bridge_commands' '*::: :->bridge')
+    fi
+    _shtab_glasshub_bridge_defaults_added=1
+  fi
+  _arguments -C -s $_shtab_glasshub_bridge_options
+
+  case $state in
+    bridge)
+      words=($line[1] "${words[@]}")
+      (( CURRENT += 1 ))
+      curcontext="${curcontext%:*:*}:_shtab_glasshub_bridge-$line[1]:"
+      case $line[1] in
+        to-fedmsg) _arguments -C -s $_shtab_glasshub_bridge_to_fedmsg_options ;;
+        to-fedora-messaging) _arguments -C -s $_shtab_glasshub_bridge_to_fedora_messaging_options ;;
       esac
   esac
 }

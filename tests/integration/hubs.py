@@ -96,7 +96,7 @@ class Bus:
 
 
 class HubProcess:
-    """`glasshub run` in a process of its own."""
+    """`glasshub run`, or another command that runs a hub, in a process of its own."""
 
     def __init__(
         self,
@@ -106,6 +106,7 @@ class HubProcess:
         *,
         toml: str = "",
         name: str = "h",
+        command: Sequence[str] = ("run",),
         python: Path = Path(sys.executable),
         environment: Mapping[str, str] | None = None,
     ) -> None:
@@ -115,13 +116,13 @@ class HubProcess:
         self.log = directory / f"{name}.log"
         config = directory / f"{name}.toml"
         config.write_text(toml, encoding="utf-8")
-        command = [str(python), "-m", "glasshub", "run", "--name", name, "--config", str(config), "--no-discover"]
-        command += ["--zmq", bus.endpoint] if bus is not None else []
-        command += ["--stats-dir", str(directory), *arguments]
+        line = [str(python), "-m", "glasshub", *command, "--name", name, "--config", str(config), "--no-discover"]
+        line += ["--zmq", bus.endpoint] if bus is not None else []
+        line += ["--stats-dir", str(directory), *arguments]
         path = os.pathsep.join(str(ROOT / part) for part in ("hub", "collectd_plugin", "."))
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command,
+                line,
                 stdout=log,
                 stderr=log,
                 cwd=directory,

@@ -135,7 +135,11 @@ def from_fedmsg(topic: bytes, body: bytes, *, prefix: str = "", priority: int | 
         name, text = prefix + topic.decode("utf-8"), body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise PublishError(f"cannot publish {topic!r}: it must be JSON, in UTF-8: {error}", reason="invalid") from None
-    document = _document(text)
+    return from_document(name, _document(text), priority=priority)
+
+
+def from_document(topic: str, document: Any, *, priority: int | None = None) -> Outgoing:
+    """As `from_fedmsg`, of a document that has been decoded, or anything else that JSON can hold."""
     envelope: Mapping[str, Any] = document if _is_fedmsgs(document) else {}
     content = envelope["msg"] if envelope else document
     message_id = envelope.get("msg_id")
@@ -148,7 +152,7 @@ def from_fedmsg(topic: bytes, body: bytes, *, prefix: str = "", priority: int | 
         "priority": priority,
     }
     return Outgoing(
-        name, _dumps(content if isinstance(content, dict) else {"msg": content}).encode("ascii"), properties
+        topic, _dumps(content if isinstance(content, dict) else {"msg": content}).encode("ascii"), properties
     )
 
 

@@ -23,6 +23,7 @@ EXIT_UNREAD = 141  # as a shell reports SIGPIPE
 #: By the names of their modules, which are loaded when they are wanted: few commands need the hub, or the spool.
 _COMMANDS = (
     "run",
+    "bridge",
     "config",
     "publish",
     "stats",

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""`glasshub bridge`: passes messages on from one kind of bus to the other, each one once, and none back.
+
+A bridge is a hub with one consumer: `glasshub stats`, `top` and `check`, collectd, [spool], signals and the service
+manager know no difference. docs/bridge.md tells what it promises.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from .. import daemon
+from ..amqp.library import require_pika
+from ..config import DEFAULT, FEDORA_MESSAGING, TO_FEDMSG, TO_FEDORA_MESSAGING, ZMQ, ConfigBuilder
+from ..dispatch import THREADS
+from ..errors import ConfigError
+from .broker import read_broker
+from .options import (
+    NO_BUS,
+    Effective,
+    add_config_file,
+    add_place_of_fedmsgs,
+    add_stats_directory,
+    read_files,
+    set_given,
+)
+from .run import serve
+
+#: Where each direction has its configuration, and what it is called, if nobody says otherwise.
+_DIRECTORY = Path("/etc/glasshub")
+_NAME = "bridge-{}"
+
+#: Why a bridge to fedmsg without endpoints does not run.
+_NOWHERE = (
+    "there is nowhere to publish: name an endpoint to bind with --zmq tcp://*:9940, or in [zmq] publish_endpoints"
+)
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "bridge", help="pass messages on from one kind of bus to the other", description=__doc__
+    )
+    directions = parser.add_subparsers(required=True, metavar="DIRECTION")
+    _add(
+        directions,
+        TO_FEDORA_MESSAGING,
+        "from fedmsg over zeromq to fedora-messaging's RabbitMQ",
+        zmq="publisher to subscribe to; may be repeated",
+        broker="where to publish",
+    )
+    _add(
+        directions,
+        TO_FEDMSG,
+        "from fedora-messaging's RabbitMQ to fedmsg over zeromq",
+        zmq="where to publish: it is bound; may be repeated",
+        broker="the broker to subscribe to",
+    )
+
+
+def _add(
+    directions: argparse._SubParsersAction[argparse.ArgumentParser],
+    direction: str,
+    help_text: str,
+    *,
+    zmq: str,
+    broker: str,
+) -> None:
+    parser = directions.add_parser(direction, help=help_text, description=f"Passes messages on {help_text}.")
+    parser.set_defaults(func=run, direction=direction)
+    add_config_file(parser, _default_file(direction))
+    parser.add_argument("--name", metavar="NAME", help=f"name of the hub (default: {_NAME.format(direction)})")
+    parser.add_argument("--zmq", metavar="ENDPOINT", action="append", default=[], help=zmq)
+    parser.add_argument(
+        "--fedora-messaging",
+        metavar="FILE",
+        nargs="?",
+        const="",
+        help=f"fedora-messaging's configuration, which says {broker} (default: where fedora-messaging looks for it)",
+    )
+    parser.add_argument(
+        "--topic",
+        metavar="PREFIX",
+        action="append",
+        default=[],
+        help="pass on only topics that begin so; may be repeated",
+    )
+    add_stats_directory(parser)
+    add_place_of_fedmsgs(parser.add_argument_group("fedmsg's configuration"))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run a bridge until it is told to stop."""
+    effective = _effective(options)
+    config, files = effective.config, effective.fedmsg
+    require_pika()
+    # Here, for who asks for help needs none.
+    from ..bridge import BridgeRoster
+
+    assert effective.broker is not None
+    fedmsg = None if files is None else files.hub_config(config.zmq)
+    roster = BridgeRoster(options.direction, config, effective.broker, fedmsg)
+    return serve(effective, lambda: daemon.hub_of(config, roster))
+
+
+def _effective(options: argparse.Namespace) -> Effective:
+    # What fedmsg's configuration says of its bus counts in both directions.
+    builder, files = read_files(options, _default_file(options.direction), source=ZMQ)
+    is_to_fedmsg = options.direction == TO_FEDMSG
+    set_given(
+        builder,
+        ("hub", "name", options.name, "--name"),
+        ("fedora-messaging", "config", options.fedora_messaging or None, "--fedora-messaging"),
+        ("zmq", "publish_endpoints" if is_to_fedmsg else "endpoints", options.zmq or None, "--zmq"),
+        ("bridge", "topics", options.topic or None, "--topic"),
+        ("stats", "directory", options.stats_dir, "--stats-dir"),
+    )
+    _set_own(builder, "name", _NAME.format(options.direction))
+    _insist(builder, "source", FEDORA_MESSAGING if is_to_fedmsg else ZMQ, options.direction)
+    _insist(builder, "shape", THREADS, options.direction)
+    broker = read_broker(builder, allow_unsafe=options.allow_unsafe_config)
+    config = builder.build()
+    if not (config.zmq.publish_endpoints if is_to_fedmsg else config.zmq.endpoints):
+        raise ConfigError(_NOWHERE if is_to_fedmsg else NO_BUS)
+    return Effective(config, files, [], [], broker)
+
+
+def _set_own(builder: ConfigBuilder, key: str, value: str) -> None:
+    """Set what a bridge has where nobody says otherwise."""
+    if builder.origin("hub", key) == DEFAULT:
+        builder.set("hub", key, value, origin=DEFAULT)
+
+
+def _insist(builder: ConfigBuilder, key: str, value: str, direction: str) -> None:
+    """Set what a bridge has to have.
+
+    Raises:
+        ConfigError: Somebody says otherwise.
+    """
+    _set_own(builder, key, value)
+    if builder.get("hub", key) != value:
+        raise ConfigError(
+            f"hub.{key} = {builder.get('hub', key)!r} is not for a bridge {direction}, which has {value!r}: "
+            f"leave it out",
+            origin=builder.origin("hub", key),
+        )
+
+
+def _default_file(direction: str) -> Path:
+    return _DIRECTORY / f"{_NAME.format(direction)}.toml"
