@@ -117,7 +117,7 @@ def test_one_string_is_a_list_of_one(load: Load) -> None:
         ("[stats]\nxyzzy = 1", "unknown key 'stats.xyzzy' (valid ones are: address, directory, group, mode, port, "),
         (
             "[hbu]\n",
-            "unknown section 'hbu'; did you mean 'hub'? (valid ones are: consumers, fedmsg, fedora-messaging, hub, ",
+            "unknown section 'hbu'; did you mean 'hub'? (valid ones are: bridge, consumers, fedmsg, fedora-messaging, ",
         ),
         ("name = 'x'", "unknown section 'name'"),
         ("[consumers.a]\nclass = 'a:B'\nworker = 2", "unknown key 'consumers.a.worker'; did you mean 'workers'?"),
