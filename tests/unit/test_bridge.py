@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from itertools import permutations
 from pathlib import Path
@@ -15,17 +16,20 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from glasshub import cli
+from glasshub import cli, daemon
 from glasshub.amqp.settings import AmqpSettings
 from glasshub.amqp.wire import Outgoing, fedmsg_body
 from glasshub.bridge import CROSSED, BridgeRoster, Crossing, ToFedmsg, ToFedoraMessaging
+from glasshub.cli import bridge as bridge_command
+from glasshub.cli.options import Effective
 from glasshub.compat.signatures import signer, validator
-from glasshub.config import TO_FEDMSG, TO_FEDORA_MESSAGING, ConfigBuilder
+from glasshub.config import TO_FEDMSG, TO_FEDORA_MESSAGING, Config, ConfigBuilder
 from glasshub.errors import ConfigError, MessageError, PublishError
 from glasshub.message import Frame, Message, decode
 from glasshub.signals import Drop, Retry
 
 from ..integration import signed
+from ..integration.hubs import ROOT
 from ..pki import Authority
 
 OUTWARD, HOMEWARD = Crossing("fedmsg", "fedora-messaging"), Crossing("fedora-messaging", "fedmsg")
@@ -349,6 +353,71 @@ def test_subscribers_have_time_to_find_a_bridge_to_zeromq(tmp_path: Path, monkey
     BridgeRoster(TO_FEDMSG, builder.build(), AmqpSettings()).build(lambda: None).close()
 
     assert slept == [3.5]
+
+
+class Started(NamedTuple):
+    """What a command line would run."""
+
+    config: Config
+    roster: BridgeRoster
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Started]:
+    """Has a bridge's command line read, and nothing started."""
+    monkeypatch.setattr(bridge_command, "_DIRECTORY", tmp_path)
+    monkeypatch.delenv("FEDORA_MESSAGING_CONF", raising=False)
+    kept: list[Started] = []
+
+    def start(*arguments: str) -> Started:
+        cli.main(["bridge", *arguments, "--no-discover"])
+        return kept.pop()
+
+    def make_only(effective: Effective, make: Callable[[], object]) -> int:
+        make()
+        return 0
+
+    monkeypatch.setattr(bridge_command, "serve", make_only)
+    monkeypatch.setattr(daemon, "hub_of", lambda *made: kept.append(Started(*made)))
+    return start
+
+
+def test_a_bridge_is_a_hub_of_that_name_on_the_bus_that_it_comes_from(started: Callable[..., Started]) -> None:
+    there = started(TO_FEDMSG, "--zmq", "tcp://*:9941", "--fedora-messaging").config
+    back = started(TO_FEDORA_MESSAGING, "--zmq", "tcp://a:1", "--zmq", "tcp://b:2", "--name", "mine").config
+
+    assert (there.hub.name, there.hub.source, there.hub.shape) == ("bridge-to-fedmsg", "fedora-messaging", "threads")
+    assert (there.zmq.publish_endpoints, there.zmq.endpoints) == (("tcp://*:9941",), ())
+    assert (back.hub.name, back.hub.source, back.hub.shape) == ("mine", "zmq", "threads")
+    assert (back.zmq.publish_endpoints, back.zmq.endpoints) == ((), ("tcp://a:1", "tcp://b:2"))
+    assert there.bridge.topics == back.bridge.topics == ("",)
+
+
+def test_each_direction_has_a_file_of_its_own_which_the_command_line_goes_over(
+    tmp_path: Path, started: Callable[..., Started]
+) -> None:
+    file = tmp_path / "bridge-to-fedmsg.toml"
+    file.write_text(
+        "[hub]\nname = 'theirs'\n[zmq]\npublish_endpoints = ['tcp://*:1']\n[bridge]\ntopics = ['a.']\n",
+        encoding="utf-8",
+    )
+
+    from_file = started(TO_FEDMSG).config
+    over_it = started(TO_FEDMSG, "--topic", "b.", "--topic", "c.", "--zmq", "tcp://*:2").config
+
+    assert (from_file.hub.name, from_file.zmq.publish_endpoints) == ("theirs", ("tcp://*:1",))
+    assert from_file.bridge.topics == ("a.",)
+    assert (over_it.bridge.topics, over_it.zmq.publish_endpoints) == (("b.", "c."), ("tcp://*:2",))
+
+
+def test_the_drop_ins_of_the_guide_run_bridges_under_the_names_of_their_instances(
+    started: Callable[..., Started],
+) -> None:
+    guide = (ROOT / "docs" / "bridge.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^    ExecStart=/usr/bin/glasshub bridge (.+)$", guide, re.MULTILINE)
+    (instance,) = set(re.findall(r"glasshub@(bridge-[\w-]+)", guide))
+
+    assert started(line, "--zmq", "tcp://*:1").config.hub.name == instance
 
 
 @pytest.mark.parametrize(
