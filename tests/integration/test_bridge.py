@@ -7,9 +7,8 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 import zmq
@@ -18,7 +17,7 @@ from glasshub.config import TO_FEDMSG, TO_FEDORA_MESSAGING
 from tools.rabbitmq import Broker
 
 from .brokers import EXCHANGE, await_hubs, channel_of, depth, publish, publish_many, settings_file
-from .hubs import Bus, HubProcess, hub_on, wait_until
+from .hubs import Bus, HubProcess, bus_in, hub_on, wait_until
 
 #: Seconds that bridges to zeromq give the subscribers of these tests to find them.
 SETTLING = 2.0
@@ -97,43 +96,46 @@ def heard(*endpoints: str) -> Iterator[Ears]:
 
 
 @contextmanager
-def bridge(direction: str, directory: Path, broker: Broker, name: str, *arguments: str, toml: str = "") -> Any:
-    """A bridge that runs, for as long as the context lasts."""
+def bridge(
+    direction: str,
+    directory: Path,
+    broker: Broker,
+    name: str,
+    *arguments: str,
+    toml: str = "",
+    zeromq: str = "fedmsg",
+) -> Iterator[HubProcess]:
+    """A bridge that runs, for as long as the context lasts; `zeromq` is what it calls the bus there."""
     settings = settings_file(directory, broker, name=f"{name}.fm.toml")
-    toml = f"[bridge]\nsettling = {SETTLING}\n[fedora-messaging]\nprefetch = {PREFETCH}\n{toml}"
+    toml = (
+        f"[bridge]\nsettling = {SETTLING}\nfedmsg_bus = '{zeromq}'\n[fedora-messaging]\nprefetch = {PREFETCH}\n{toml}"
+    )
     arguments = ("--fedora-messaging", str(settings), *arguments)
     with hub_on(None, directory, *arguments, name=name, toml=toml, command=["bridge", direction]) as hub:
         yield hub
 
 
-def to_fedmsg(directory: Path, broker: Broker, name: str, endpoint: str, *topics: str) -> Any:
-    """A bridge to zeromq that passes on only these topics, and is there when the context begins."""
-    return _subscribed(
-        broker, f"{name}.{TO_FEDMSG}", bridge(TO_FEDMSG, directory, broker, name, "--zmq", endpoint, *_options(topics))
-    )
-
-
 @contextmanager
-def _subscribed(broker: Broker, queue: str, bridges: Any) -> Iterator[HubProcess]:
-    with bridges as hub:
-        await_hubs(broker, queue)
+def to_fedmsg(
+    directory: Path, broker: Broker, name: str, endpoint: str, topic: str, **more: str
+) -> Iterator[HubProcess]:
+    """A bridge to zeromq for topics that begin so, which has its queue when the context begins."""
+    arguments = ("--zmq", endpoint, "--topic", topic)
+    with bridge(TO_FEDMSG, directory, broker, name, *arguments, **more) as hub:
+        await_hubs(broker, f"{name}.{TO_FEDMSG}")
         yield hub
 
 
 @contextmanager
 def to_broker(
-    directory: Path, broker: Broker, name: str, bus: Bus, *endpoints: str, toml: str = "", topics: Sequence[str] = ()
+    directory: Path, broker: Broker, name: str, bus: Bus, *endpoints: str, topic: str = "", **more: str
 ) -> Iterator[HubProcess]:
     """A bridge to the broker that subscribes to a bus, and to more endpoints, when the context begins."""
     arguments = [word for endpoint in (bus.endpoint, *endpoints) for word in ("--zmq", endpoint)]
-    with bridge(TO_FEDORA_MESSAGING, directory, broker, name, *arguments, *_options(topics), toml=toml) as hub:
+    with bridge(TO_FEDORA_MESSAGING, directory, broker, name, *arguments, "--topic", topic, **more) as hub:
         bus.wait()
         hub.wait_until(lambda snapshot: snapshot.hub.connected == 1 + len(endpoints), "the connections")
         yield hub
-
-
-def _options(topics: Sequence[str]) -> list[str]:
-    return [word for topic in topics for word in ("--topic", topic)]
 
 
 def kill(hub: HubProcess) -> None:
@@ -155,7 +157,7 @@ def test_over_bridges_in_both_directions_each_message_comes_once_and_none_goes_r
     with (
         heard(endpoint, bus.endpoint) as ears,
         to_fedmsg(tmp_path, broker, "there", endpoint, "round.") as there,
-        to_broker(tmp_path, broker, "back", bus, endpoint, topics=["round."]) as back,
+        to_broker(tmp_path, broker, "back", bus, endpoint, topic="round.") as back,
     ):
         bus.wait()  # for the ears
         from_zeromq = bus.publish_many(count, "round.zeromq")
@@ -172,13 +174,39 @@ def test_over_bridges_in_both_directions_each_message_comes_once_and_none_goes_r
         assert there.stop() == back.stop() == 0
 
 
+@pytest.mark.slow
+def test_in_a_chain_of_three_buses_each_message_is_on_each_of_them_once(tmp_path: Path, broker: Broker) -> None:
+    """Two of them are zeromq, each of which the same broker is bridged to in both directions."""
+    count, watch = 50, Watch(broker, "chain")
+    with ExitStack() as stack:
+        buses = {name: stack.enter_context(bus_in(tmp_path, name)) for name in ("east", "west")}
+        ends = {name: f"ipc://{tmp_path}/out-{name}" for name in buses}
+        ears = {name: stack.enter_context(heard(buses[name].endpoint, ends[name])) for name in buses}
+        bridges = []
+        for name, bus in buses.items():
+            there = to_fedmsg(tmp_path, broker, f"to-{name}", ends[name], "chain.", zeromq=name)
+            back = to_broker(tmp_path, broker, f"from-{name}", bus, ends[name], topic="chain.", zeromq=name)
+            bridges += [stack.enter_context(there), stack.enter_context(back)]
+            bus.wait()  # for the ears
+        ids = [f"{name}-{number}" for name in buses for number in range(count)]
+        for msg_id in ids:
+            buses[msg_id.partition("-")[0]].publish("chain.zeromq", {"msg": {}, "msg_id": msg_id})
+        ids += publish_many(broker, count, "chain.broker")
+
+        for hub in bridges:
+            hub.wait_until_finished(3 * count)
+        wait_until(lambda: all(len(one.ids) >= 3 * count for one in ears.values()), "all on zeromq")
+        assert [hub.snapshot().hub.received for hub in bridges] == [3 * count] * len(bridges)
+        assert Counter(ears["east"].ids) == Counter(ears["west"].ids) == Counter(watch.ids()) == once_each(ids)
+
+
 def test_what_is_no_message_is_counted_and_stops_nothing(tmp_path: Path, broker: Broker, bus: Bus) -> None:
     endpoint = f"ipc://{tmp_path}/out"
     watch = Watch(broker, "odd")
     with (
         heard(endpoint) as ears,
         to_fedmsg(tmp_path, broker, "there", endpoint, "odd.") as there,
-        to_broker(tmp_path, broker, "back", bus, topics=["odd."]) as back,
+        to_broker(tmp_path, broker, "back", bus, topic="odd.") as back,
     ):
         bus.send(b"odd.zeromq", b"\xff not JSON")
         bus.publish("odd.zeromq", {"msg_id": "no msg"})
@@ -242,7 +270,7 @@ def test_a_bridge_to_the_broker_that_is_killed_loses_nothing_that_is_in_its_spoo
     tmp_path: Path, broker: Broker, bus: Bus
 ) -> None:
     count, kills, watch = 2000, 3, Watch(broker, "spooled")
-    options: Any = {"toml": f'[spool]\ndirectory = "{tmp_path}/spool"\n', "topics": ["spooled."]}
+    options = {"toml": f'[spool]\ndirectory = "{tmp_path}/spool"\n', "topic": "spooled."}
     with to_broker(tmp_path, broker, "spooled", bus, **options) as hub:
         ids = bus.publish_many(count, "spooled.x")
         hub.wait_until(lambda snapshot: snapshot.consumers[0].enqueued == count, "all on disk")
