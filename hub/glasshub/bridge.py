@@ -88,6 +88,7 @@ class ToFedmsg(Consumer):
         came = message.body
         if not came["msg_id"]:
             raise MessageError(f"a message of topic {message.topic!r} has no id")
+        headers = self._crossing.headers(came["headers"])  # first: what is dropped takes no number
         document = {
             "topic": message.topic,
             "msg": came["msg"],
@@ -95,7 +96,7 @@ class ToFedmsg(Consumer):
             "timestamp": int(came["timestamp"]),
             "i": next(self._numbers),
             "username": FEDORAS_BRIDGE,
-            "headers": self._crossing.headers(came["headers"]),
+            "headers": headers,
         }
         if self._sign is not None:
             document = self._sign(document)

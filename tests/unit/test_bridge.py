@@ -9,6 +9,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from itertools import permutations
 from pathlib import Path
 from types import MappingProxyType
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from glasshub import cli, daemon
+from glasshub import cli
 from glasshub.amqp.settings import AmqpSettings
 from glasshub.amqp.wire import Outgoing, fedmsg_body
 from glasshub.bridge import CROSSED, BridgeRoster, Crossing, ToFedmsg, ToFedoraMessaging
@@ -150,13 +151,14 @@ def test_fedmsgs_timestamps_are_whole_seconds() -> None:
     assert repr(sent.document["timestamp"]) == "1400000000"
 
 
-def test_the_documents_of_a_bridge_are_numbered() -> None:
+def test_the_documents_of_a_bridge_are_numbered_without_those_that_are_dropped() -> None:
     publisher = FakePublisher()
     consumer = ToFedmsg(HOMEWARD, publisher)  # type: ignore[arg-type]
-    for _ in range(3):
-        consumer.consume(decode(Frame(b"t", fedmsg_body(b"{}", topic="t", message_id="m", headers={}), 0)))
+    for headers in ({}, {CROSSED: ["fedmsg"]}, {}):
+        with suppress(Drop):
+            consumer.consume(decode(Frame(b"t", fedmsg_body(b"{}", topic="t", message_id="m", headers=headers), 0)))
 
-    assert [sent.document["i"] for sent in publisher.sent] == [1, 2, 3]
+    assert [sent.document["i"] for sent in publisher.sent] == [1, 2]
 
 
 def test_headers_that_have_crossed_to_zeromq_are_the_same_when_they_come_to_another_broker() -> None:
@@ -301,7 +303,8 @@ def test_signatures_are_made_and_checked_as_fedmsgs_configuration_says(tmp_path:
 
     onward = Crossing("fedmsg", "another")
     assert passed_to_broker(found, onward, is_valid=is_valid).properties["message_id"] == "m1"
-    for forged in ({**found, "msg": {"price": 0}}, {**found, "topic": "org.other"}, document()):
+    odd = {**document(), "crypto": "x509", "certificate": 17, "signature": ["x"]}
+    for forged in ({**found, "msg": {"price": 0}}, {**found, "topic": "org.other"}, document(), odd):
         with pytest.raises(MessageError, match="signed"):
             passed_to_broker(forged, onward, is_valid=is_valid)
     replayed = Message("org.other", found)
@@ -359,7 +362,7 @@ class Started(NamedTuple):
     """What a command line would run."""
 
     config: Config
-    roster: BridgeRoster
+    idle: list[tuple[str, str]]
 
 
 @pytest.fixture
@@ -369,17 +372,28 @@ def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., St
     monkeypatch.delenv("FEDORA_MESSAGING_CONF", raising=False)
     kept: list[Started] = []
 
-    def start(*arguments: str) -> Started:
-        cli.main(["bridge", *arguments, "--no-discover"])
-        return kept.pop()
-
-    def make_only(effective: Effective, make: Callable[[], object]) -> int:
-        make()
+    def keep(effective: Effective, make: Callable[[], object], *, idle: list[tuple[str, str]]) -> int:
+        kept.append(Started(effective.config, idle))
         return 0
 
-    monkeypatch.setattr(bridge_command, "serve", make_only)
-    monkeypatch.setattr(daemon, "hub_of", lambda *made: kept.append(Started(*made)))
+    def start(*arguments: str) -> Started:
+        assert cli.main(["bridge", *arguments, "--no-discover"]) == 0
+        return kept.pop()
+
+    monkeypatch.setattr(bridge_command, "serve", keep)
     return start
+
+
+def test_a_shape_that_is_configured_does_nothing_and_is_said_to(
+    tmp_path: Path, started: Callable[..., Started]
+) -> None:
+    file = tmp_path / "other.toml"
+    file.write_text("[hub]\nshape = 'processes'\n", encoding="utf-8")
+
+    config, idle = started(TO_FEDMSG, "--zmq", "tcp://*:9941", "--config", str(file))
+
+    assert config.hub.shape == "threads"
+    assert idle == [("hub.shape", str(file))]
 
 
 def test_a_bridge_is_a_hub_of_that_name_on_the_bus_that_it_comes_from(started: Callable[..., Started]) -> None:
@@ -446,7 +460,6 @@ def test_what_a_bridge_lacks_is_said_in_a_line(
     [
         (TO_FEDMSG, "[hub]\nsource = 'zmq'", "hub.source = 'zmq' is not for a bridge to-fedmsg, which has "),
         (TO_FEDORA_MESSAGING, "[hub]\nsource = 'fedora-messaging'", "hub.source = 'fedora-messaging' is not for"),
-        (TO_FEDMSG, "[hub]\nshape = 'processes'", "hub.shape = 'processes' is not for a bridge to-fedmsg"),
         (TO_FEDMSG, "[bridge]\ntopics = []", "bridge.topics = () must be one topic at the least"),
         (TO_FEDMSG, "[bridge]\noutstanding = 0", "bridge.outstanding = 0 must be 1 to 1000"),
         (TO_FEDMSG, "[bridge]\nsettling = -1", "bridge.settling = -1.0 must be 0 to 3600 seconds"),

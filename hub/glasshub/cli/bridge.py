@@ -92,7 +92,7 @@ def _add(
 
 def run(options: argparse.Namespace) -> int:
     """Run a bridge until it is told to stop."""
-    effective = _effective(options)
+    effective, idle = _effective(options)
     config, files = effective.config, effective.fedmsg
     require_pika()
     # Here, for who asks for help needs none.
@@ -101,10 +101,11 @@ def run(options: argparse.Namespace) -> int:
     assert effective.broker is not None
     fedmsg = None if files is None else files.hub_config(config.zmq)
     roster = BridgeRoster(options.direction, config, effective.broker, fedmsg)
-    return serve(effective, lambda: daemon.hub_of(config, roster))
+    return serve(effective, lambda: daemon.hub_of(config, roster), idle=idle)
 
 
-def _effective(options: argparse.Namespace) -> Effective:
+def _effective(options: argparse.Namespace) -> tuple[Effective, list[tuple[str, str]]]:
+    """What is configured; and keys of ours that do nothing in a bridge, each with where it came from."""
     # What fedmsg's configuration says of its bus counts in both directions.
     builder, files = read_files(options, _default_file(options.direction), source=ZMQ)
     is_to_fedmsg = options.direction == TO_FEDMSG
@@ -116,35 +117,25 @@ def _effective(options: argparse.Namespace) -> Effective:
         ("bridge", "topics", options.topic or None, "--topic"),
         ("stats", "directory", options.stats_dir, "--stats-dir"),
     )
-    _set_own(builder, "name", _NAME.format(options.direction))
-    _insist(builder, "source", FEDORA_MESSAGING if is_to_fedmsg else ZMQ, options.direction)
-    _insist(builder, "shape", THREADS, options.direction)
+    if builder.origin("hub", "name") == DEFAULT:
+        builder.set("hub", "name", _NAME.format(options.direction), origin=DEFAULT)
+    _set_source(builder, FEDORA_MESSAGING if is_to_fedmsg else ZMQ, options.direction)
+    shape = builder.origin("hub", "shape")  # fedmsg's moksha.blocking_mode sets it, too
+    builder.set("hub", "shape", THREADS, origin=DEFAULT)
     broker = read_broker(builder, allow_unsafe=options.allow_unsafe_config)
     config = builder.build()
     if not (config.zmq.publish_endpoints if is_to_fedmsg else config.zmq.endpoints):
         raise ConfigError(_NOWHERE if is_to_fedmsg else NO_BUS)
-    return Effective(config, files, [], [], broker)
+    return Effective(config, files, [], [], broker), [] if shape == DEFAULT else [("hub.shape", shape)]
 
 
-def _set_own(builder: ConfigBuilder, key: str, value: str) -> None:
-    """Set what a bridge has where nobody says otherwise."""
-    if builder.origin("hub", key) == DEFAULT:
-        builder.set("hub", key, value, origin=DEFAULT)
-
-
-def _insist(builder: ConfigBuilder, key: str, value: str, direction: str) -> None:
-    """Set what a bridge has to have.
-
-    Raises:
-        ConfigError: Somebody says otherwise.
-    """
-    _set_own(builder, key, value)
-    if builder.get("hub", key) != value:
+def _set_source(builder: ConfigBuilder, source: str, direction: str) -> None:
+    origin, found = builder.origin("hub", "source"), builder.get("hub", "source")
+    if origin != DEFAULT and found != source:
         raise ConfigError(
-            f"hub.{key} = {builder.get('hub', key)!r} is not for a bridge {direction}, which has {value!r}: "
-            f"leave it out",
-            origin=builder.origin("hub", key),
+            f"hub.source = {found!r} is not for a bridge {direction}, which has {source!r}: leave it out", origin=origin
         )
+    builder.set("hub", "source", source, origin=DEFAULT)
 
 
 def _default_file(direction: str) -> Path:

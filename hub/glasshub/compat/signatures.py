@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import functools
+import logging
 import socket
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import ConfigError
 from .x509 import make_x509_usable, require_crypto
+
+logger = logging.getLogger(__name__)
 
 #: Returns a message signed.
 Sign = Callable[[dict[str, Any]], dict[str, Any]]
@@ -49,7 +52,11 @@ def validator(config: Mapping[str, Any]) -> Validate | None:
     import fedmsg.crypto
 
     def is_valid(topic: str, document: dict[str, Any]) -> bool:
-        return topic == document.get("topic") and bool(fedmsg.crypto.validate(document, **config))
+        try:
+            return topic == document.get("topic") and bool(fedmsg.crypto.validate(document, **config))
+        except Exception as error:  # anything, of a document that anybody may have written
+            logger.warning("a signature of topic %r cannot be checked: %r", topic, error)
+            return False
 
     return is_valid
 
