@@ -242,11 +242,6 @@ def test_a_msg_that_is_no_object_becomes_one() -> None:
     assert json.loads(passed_to_broker(document(msg="text")).body) == {"msg": "text"}
 
 
-def test_a_topic_that_is_too_long_for_a_broker_is_invalid() -> None:
-    with pytest.raises(MessageError, match="AMQP allows 255"):
-        ToFedoraMessaging(OUTWARD, FakeBroker()).consume(Message("x" * 256, document()))  # type: ignore[arg-type]
-
-
 def test_headers_that_are_none_mean_nothing() -> None:
     assert CROSSED in passed_to_broker(document(headers="text")).properties["headers"]
 
