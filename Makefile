@@ -45,6 +45,7 @@ lint: $(READY)
 	$(BIN)/python -m tools.definitions --check
 
 bench: $(READY)
+	tools/set-up --packages rabbitmq-server
 	$(BIN)/python -m benchmarks $(ARGS)
 
 faults: $(READY)

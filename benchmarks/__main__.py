@@ -15,7 +15,19 @@ from .contestants import no_fedmsg_hub
 from .figures import BenchError
 from .report import Result
 
-_NAMES = ("throughput", "latency", "instrumentation", "memory", "reading", "spool", "computing", "cpu_bound")
+_NAMES = (
+    "throughput",
+    "latency",
+    "instrumentation",
+    "memory",
+    "reading",
+    "spool",
+    "computing",
+    "cpu_bound",
+    "broker",
+    "scaling",
+    "capacity",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

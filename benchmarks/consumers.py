@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Consumers of our own kind. A hub runs a class once, so that there are ten of each: `Noop0` to `Noop9`."""
+"""Consumers of our own kind. A hub runs a class once, so that there are ten of each: `Noop0` to `Noop9`.
+
+And one for fedora-messaging.
+"""
 
 from __future__ import annotations
 
@@ -57,6 +60,24 @@ class _Working(_Tallying):
         super().consume(message)
 
 
+class Callback:
+    """As fedora-messaging has its consumers: does nothing with a message but put it on its tally."""
+
+    def __init__(self) -> None:
+        self._tally = TALLIES["Span"]("Callback")
+
+    def __call__(self, message: Any) -> None:
+        """Put it on the tally."""
+        self._tally.note(message.body)
+
+
 for _number in range(10):
-    for _kind, _base in (("Noop", _Tallying), ("Late", _Tallying), ("Busy", _Computing), ("Work", _Working)):
+    for _kind, _base in (
+        ("Noop", _Tallying),
+        ("Late", _Tallying),
+        ("Span", _Tallying),
+        ("Busy", _Computing),
+        ("Work", _Working),
+        ("Part", _Working),
+    ):
         globals()[f"{_kind}{_number}"] = type(f"{_kind}{_number}", (_base,), {})

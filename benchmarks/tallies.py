@@ -9,14 +9,15 @@ from __future__ import annotations
 import os
 import time
 from array import array
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 #: Where they write.
 DIRECTORY = "GLASSHUB_BENCH_DIRECTORY"
 
-#: How many messages make a run.
-MESSAGES = "GLASSHUB_BENCH_MESSAGES"
+#: How many messages make a run, and how many of them, the last ones, count where a tally goes by its own clock.
+MESSAGES, COUNTED = "GLASSHUB_BENCH_MESSAGES", "GLASSHUB_BENCH_COUNTED"
 
 
 class Tally:
@@ -60,8 +61,52 @@ class Delays(Tally):
         super().finish(" ".join([text, *map(str, self._delays)]))
 
 
+class Span(Tally):
+    """Writes down, too, when the first message came that counts; those before it warm the consumer up."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self._first = self.left - int(os.environ[COUNTED])
+        self._began_ns = 0
+
+    def note(self, body: Any) -> None:
+        """Count one."""
+        if not self._first:
+            self._began_ns = time.monotonic_ns()
+            began_at(self._path).touch()
+        self._first -= 1
+        super().note(body)
+
+    def finish(self, text: str) -> None:
+        """See `Tally.finish`."""
+        super().finish(f"{text} {self._began_ns}")
+
+
+class Share:
+    """Writes down when each message came, in a file that several processes append to. Threads: any."""
+
+    def __init__(self, name: str) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        self._file = os.open(path_of(name, Path(os.environ[DIRECTORY])), flags, 0o600)
+
+    def note(self, body: Any) -> None:
+        """Write a line, in one go, so that lines of several processes do not mix."""
+        os.write(self._file, b"%d\n" % time.monotonic_ns())
+
+
 #: By the consumers that keep them.
-TALLIES: dict[str, type[Tally]] = {"Noop": Tally, "Late": Delays, "Work": Tally}
+TALLIES: dict[str, Callable[[str], Tally | Share]] = {
+    "Noop": Tally,
+    "Late": Delays,
+    "Work": Tally,
+    "Span": Span,
+    "Part": Share,
+}
+
+
+def began_at(path: Path) -> Path:
+    """What appears beside a tally when its first message has come that counts."""
+    return path.with_suffix(".began")
 
 
 def path_of(name: str, directory: Path) -> Path:

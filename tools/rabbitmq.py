@@ -89,6 +89,11 @@ class Broker:
         """Of the broker itself: the leader of its process group; 0 while it is stopped."""
         return 0 if self._process is None else self._process.pid
 
+    @property
+    def erlang_pid(self) -> int:
+        """Of the Erlang that runs it, which is what uses processor time."""
+        return int((self._directory / "pid").read_text(encoding="ascii"))
+
     def start(self) -> None:
         """Start it, on the port that it had; what is durable is still there."""
         with (self._directory / "output").open("ab") as output:

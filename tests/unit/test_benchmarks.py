@@ -15,6 +15,7 @@ import pytest
 
 from benchmarks import spool
 from benchmarks.__main__ import main
+from benchmarks.capacity import Costs, Plan, plan
 from benchmarks.contestants import Contestant, Run
 from benchmarks.figures import BenchError, Figure, Target, figure, percentile, ratio, take_turns
 from benchmarks.instrumentation import NullSlots
@@ -150,8 +151,9 @@ def test_file_without_the_place_is_left_alone(tmp_path: Path) -> None:
     assert file.read_text(encoding="utf-8") == f"{BEGIN}\nand no end\n"
 
 
-def test_documentation_has_the_place() -> None:
-    text = (_ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", ["performance.md", "scaling.md"])
+def test_documentation_has_the_place(page: str) -> None:
+    text = (_ROOT / "docs" / page).read_text(encoding="utf-8")
 
     assert 0 < text.find(BEGIN) < text.find(END)
 
@@ -245,3 +247,16 @@ def test_hubs_with_and_without_a_spool_are_both_measured_on_disk(monkeypatch: py
 
     assert len(figures) == 10
     assert places == [True] * 4
+
+
+def test_a_plan_has_a_reserve_and_a_core_for_each_worker_process() -> None:
+    costs = Costs(hub=50e-6, worker=25e-6, published=100e-6, delivered=25e-6, pace=100e-6)
+
+    assert plan(100, 0.01, costs) == Plan(hubs=3, cores=3, broker_cores=1)
+    assert plan(10_000, 0.001, costs) == Plan(hubs=21, cores=22, broker_cores=3)
+
+
+def test_a_plan_for_consumers_that_do_little_goes_by_what_one_hub_manages() -> None:
+    costs = Costs(hub=50e-6, worker=25e-6, published=100e-6, delivered=25e-6, pace=100e-6)
+
+    assert plan(10_000, 0.0, costs).hubs == 2
