@@ -73,7 +73,7 @@ class NullSlots:
         """Nothing."""
 
     began = finished = at = enqueued = requeued = restored = put = blocked = unblocked = turned
-    received = queued = source = gap = backfilled = beat = spool = spool_blocking = turned
+    received = queued = source = gap = backfilled = beat = broker = spool = spool_blocking = turned
 
 
 def _compare(name: str, make_crew: MakeCrew, turns: int) -> Iterator[Figure]:

@@ -7,6 +7,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from .amqp.library import require_pika
+from .amqp.settings import find, locate
 from .config import FEDORA_MESSAGING, Config, ConfigBuilder
 from .paths import DEFAULT_FILE
 from .publisher import LatePublisher
@@ -24,11 +26,12 @@ def sender_of(config: Config, relay: Callable[[bytes, bytes], None] | None = Non
 
     Raises:
         ConfigError: fedora-messaging's configuration is not usable.
+        MissingLibraryError: That bus needs pika, which is not installed.
     """
     if config.hub.source == FEDORA_MESSAGING:
-        # Here, for a hub on zeromq needs no pika.
+        require_pika()
+        # Here, for a hub on zeromq needs none.
         from .amqp.publisher import AmqpPublisher
-        from .amqp.settings import find
 
         return AmqpPublisher(find(config.fedora_messaging.config, os.environ))
     if not config.zmq.publish_endpoints:
@@ -58,7 +61,12 @@ def configured_sender(
     if fedora_messaging is not None:
         builder.set("hub", "source", FEDORA_MESSAGING, origin="fedora_messaging")
         builder.set("fedora-messaging", "config", os.fspath(fedora_messaging), origin="fedora_messaging")
-    return sender_of(builder.build())
+    config = builder.build()
+    if config.hub.source == FEDORA_MESSAGING:
+        found, _ = locate(config.fedora_messaging.config, os.environ)
+        if found is not None:
+            refuse_unsafe(found)
+    return sender_of(config)
 
 
 class Relay:

@@ -74,8 +74,8 @@ WORKER_FIELDS = (
         COUNTER,
         "messages",
         WORKER,
-        "Messages put away into the spool, to be looked at: the consumer failed on each attempt that it has, or the "
-        "processes died that were at it.",
+        "Messages put away, into the spool or a queue of the broker, to be looked at: the consumer failed on each "
+        "attempt that it has, or the processes died that were at it.",
     ),
     Metric(
         "retried",

@@ -16,7 +16,7 @@ import pika
 from pika.adapters.blocking_connection import BlockingChannel
 
 from ..errors import BrokerError
-from .link import parameters_of
+from .parameters import parameters_of
 from .parking import PREFIX, addressed
 from .settings import AmqpSettings
 from .topology import PARKED
@@ -145,7 +145,7 @@ class ParkedQueues:
 
 
 def _connected(settings: AmqpSettings) -> pika.BlockingConnection:
-    parameters = [parameters_of(url, settings) for url in settings.urls]
+    parameters = parameters_of(settings)
     try:
         return pika.BlockingConnection(parameters)
     except (pika.exceptions.AMQPError, OSError) as error:

@@ -14,11 +14,11 @@ from ..routing import BINDINGS, Router, prefix_of
 from .settings import TOPIC_EXCHANGE, AmqpSettings, Binding
 from .wire import LONGEST_NAME
 
-#: What makes a queue one that is on several machines, if the broker is.
-QUORUM_ARGUMENTS = MappingProxyType({"x-queue-type": QUORUM})
-
 #: Behind a queue's name: the queue of messages that were given up, to be looked at.
 PARKED = ".parked"
+
+#: How such a queue is made. Each look counts as a delivery; without a limit of its own, RabbitMQ 4 has 20, and drops.
+PARKED_ARGUMENTS = MappingProxyType({"x-queue-type": QUORUM, "x-delivery-limit": 2**31 - 1})
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from ..amqp.library import require_pika
 from ..config import DEFAULT, EACH, FEDORA_MESSAGING
 from ..errors import BrokerError, ConfigError
 from ..roster import Roster
@@ -94,7 +95,8 @@ def _discard(options: argparse.Namespace) -> int:
 
 def _opened(options: argparse.Namespace) -> ParkedQueues:
     """The queues that the command line means."""
-    # Here, for other commands need no pika.
+    require_pika()
+    # Here, for who asks for help needs none.
     from ..amqp import settings
     from ..amqp.parked import ParkedQueues
 
