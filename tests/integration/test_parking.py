@@ -237,7 +237,8 @@ def test_a_broker_that_is_not_there_or_refuses_is_one_line(broker: Broker, tmp_p
 
     assert (
         away
-        == "glasshub: cannot connect to 127.0.0.1:1: [Errno 111] Connection refused: see amqp_url in away.fm.toml\n"
+        == "glasshub: cannot connect to 127.0.0.1:1: [Errno 111] Connection refused: "
+        f"see amqp_url in {tmp_path}/away.fm.toml\n"
     )
     assert "no queue 'no-such-queue.parked'" in unknown
     assert "ACCESS_REFUSED - Login was refused" in refused
