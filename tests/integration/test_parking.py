@@ -236,8 +236,7 @@ def test_a_broker_that_is_not_there_or_refuses_is_one_line(broker: Broker, tmp_p
     forbidden = command(tmp_path, "away", "list", "--queue", "q", code=1)
 
     assert (
-        away
-        == "glasshub: cannot connect to 127.0.0.1:1: [Errno 111] Connection refused: "
+        away == "glasshub: cannot connect to 127.0.0.1:1: [Errno 111] Connection refused: "
         f"see amqp_url in {tmp_path}/away.fm.toml\n"
     )
     assert "no queue 'no-such-queue.parked'" in unknown
