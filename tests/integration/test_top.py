@@ -151,7 +151,7 @@ def test_keys_sort_filter_pause_and_explain(segment: Path, terminal: Open) -> No
     top.press("h")
     top.wait_for_text("glasshub top: help")
     top.press("h\x1b[C")
-    top.wait_for_text("sorted by oldest")
+    top.wait_for_text("sorted by broker")
 
 
 def test_paused_picture_stays_as_it_is(segment: Path, terminal: Open) -> None:
