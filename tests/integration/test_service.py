@@ -154,7 +154,10 @@ def test_a_hub_that_drains_says_so_and_asks_for_time(tmp_path: Path, bus: Bus, m
     with service(tmp_path, bus, manager.address, toml=toml) as hub:
         bus.wait()
         bus.publish_many(3)
-        hub.wait_until(lambda snapshot: snapshot.consumers[0].enqueued == 3, "three messages enqueued")
+        hub.wait_until(
+            lambda snapshot: (snapshot.consumers[0].enqueued, snapshot.consumers[0].in_flight) == (3, 1),
+            "one of three messages at hand",
+        )
 
         exit_code = hub.stop()
 
