@@ -15,7 +15,7 @@ from ..amqp.library import require_pika
 from ..config import DEFAULT, FEDORA_MESSAGING, TO_FEDMSG, TO_FEDORA_MESSAGING, ZMQ, ConfigBuilder
 from ..dispatch import THREADS
 from ..errors import ConfigError
-from .broker import read_broker
+from .broker import add_broker, read_broker
 from .options import (
     NO_BUS,
     Effective,
@@ -72,13 +72,8 @@ def _add(
     add_config_file(parser, _default_file(direction))
     parser.add_argument("--name", metavar="NAME", help=f"name of the hub (default: {_NAME.format(direction)})")
     parser.add_argument("--zmq", metavar="ENDPOINT", action="append", default=[], help=zmq)
-    parser.add_argument(
-        "--fedora-messaging",
-        metavar="FILE",
-        nargs="?",
-        const="",
-        help=f"fedora-messaging's configuration, which says {broker} (default: where fedora-messaging looks for it)",
-    )
+    says = f"fedora-messaging's configuration, which says {broker} (default: where fedora-messaging looks for it)"
+    add_broker(parser, says)
     parser.add_argument(
         "--topic",
         metavar="PREFIX",

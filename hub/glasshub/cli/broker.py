@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from collections.abc import Iterator, Sequence
 
@@ -18,6 +19,15 @@ _IDLE = {
     "qos": "see prefetch in [fedora-messaging]",
 }
 _IDLE_WITH_OWN_QUEUES = {"queues": "each consumer has a queue of its own"}
+
+
+#: For the help of the option, where nothing more is to be said.
+NAMED_BROKER = "the broker that fedora-messaging's configuration names (default: where it looks for it)"
+
+
+def add_broker(parser: argparse.ArgumentParser, help_text: str) -> None:
+    """Give a parser the option that names fedora-messaging's configuration, which may be found without a name."""
+    parser.add_argument("--fedora-messaging", metavar="FILE", nargs="?", const="", help=help_text)
 
 
 def read_broker(builder: ConfigBuilder, *, allow_unsafe: bool) -> AmqpSettings:

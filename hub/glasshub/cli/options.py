@@ -17,7 +17,7 @@ from ..dispatch import SHAPES
 from ..errors import ConfigError
 from ..paths import DEFAULT_FILE
 from ..trust import refuse_unsafe
-from .broker import read_broker
+from .broker import NAMED_BROKER, add_broker, read_broker
 
 #: Why a hub without endpoints does not run.
 NO_BUS = (
@@ -61,24 +61,13 @@ def add_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", metavar="NAME", help="name of the hub")
 
 
-def add_broker(parser: argparse.ArgumentParser, verb: str) -> None:
-    """Give a parser the option that names a broker; what is done about it."""
-    parser.add_argument(
-        "--fedora-messaging",
-        metavar="FILE",
-        nargs="?",
-        const="",
-        help=f"{verb} the broker that fedora-messaging's configuration names (default: where it looks for it)",
-    )
-
-
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Give a parser the options."""
     add_file(parser)
     parser.add_argument(
         "--zmq", metavar="ENDPOINT", action="append", default=[], help="publisher to subscribe to; may be repeated"
     )
-    add_broker(parser, "subscribe to")
+    add_broker(parser, f"subscribe to {NAMED_BROKER}")
     parser.add_argument("--shape", metavar="SHAPE", help=f"shape of dispatch: {', '.join(SHAPES)}")
     add_stats_directory(parser)
     _add_choice_of_consumers(parser.add_argument_group("what runs"))

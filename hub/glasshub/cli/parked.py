@@ -8,17 +8,17 @@ who look at the same time do not see the same messages. What is parked in a spoo
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ..amqp.library import require_pika
-from ..config import DEFAULT, EACH, FEDORA_MESSAGING
+from ..config import DEFAULT, EACH
 from ..errors import BrokerError, ConfigError
 from ..roster import Roster
+from .broker import NAMED_BROKER, add_broker
 from .listing import escaped, local_time, print_content, print_indented, print_table
-from .options import Effective, add_broker, add_file, config_of_run
+from .options import Effective, add_file, config_of_run
 
 if TYPE_CHECKING:
     from ..amqp.parked import ParkedMessage, ParkedQueues
@@ -52,7 +52,7 @@ def _add(
     where.add_argument("--consumer", metavar="NAME", help="only those of this consumer")
     where.add_argument("--queue", metavar="QUEUE", help="only those of this queue, by its name on the broker")
     add_file(parser)
-    add_broker(parser, "see")
+    add_broker(parser, f"see {NAMED_BROKER}")
     parser.set_defaults(func=run)
     return parser
 
@@ -97,20 +97,18 @@ def _opened(options: argparse.Namespace) -> ParkedQueues:
     """The queues that the command line means."""
     require_pika()
     # Here, for who asks for help needs none.
-    from ..amqp import settings
     from ..amqp.parked import ParkedQueues
 
     given = {name: getattr(options, name) for name in ("config", "allow_unsafe_config", "name", "fedora_messaging")}
     effective = config_of_run(**given)
-    section = effective.config.fedora_messaging
-    if effective.config.hub.source != FEDORA_MESSAGING:
+    if effective.broker is None:
         raise ConfigError(
             "this hub is not on fedora-messaging's bus: set source in [hub], or name the broker with "
             "--fedora-messaging; what is in a spool is shown by `glasshub spool parked`",
             origin=effective.config.origins.get("hub.source", DEFAULT),
         )
     names, is_named = _names(options, effective)
-    return ParkedQueues(settings.find(section.config, os.environ), names, must_exist=is_named)
+    return ParkedQueues(effective.broker, names, must_exist=is_named)
 
 
 def _names(options: argparse.Namespace, effective: Effective) -> tuple[list[str], bool]:

@@ -14,6 +14,7 @@ from typing import Any
 from ..errors import ConfigError
 from ..paths import DEFAULT_FILE
 from ..publishing import SEVERITIES, Publisher
+from .broker import NAMED_BROKER, add_broker
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -24,13 +25,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "file", metavar="FILE", nargs="?", default="-", help="the body, a JSON object (default: -, standard input)"
     )
     parser.add_argument("--config", metavar="FILE", help=f"configuration (default: {DEFAULT_FILE}, if it is there)")
-    parser.add_argument(
-        "--fedora-messaging",
-        metavar="FILE",
-        nargs="?",
-        const="",
-        help="publish on the broker that fedora-messaging's configuration names (default: where it looks for it)",
-    )
+    add_broker(parser, f"publish on {NAMED_BROKER}")
     parser.add_argument(
         "--severity", type=int, choices=SEVERITIES, help="fedora-messaging: debug, info, warning, error (default: 20)"
     )
