@@ -15,8 +15,8 @@ from pathlib import Path
 from types import FrameType
 
 from . import __version__, notify
-from .amqp import settings
 from .amqp.library import require_pika
+from .amqp.settings import AmqpSettings
 from .compat.fedmsg_config import FedmsgConfigFiles
 from .config import FEDORA_MESSAGING, Config
 from .dispatch import PROCESSES
@@ -39,6 +39,7 @@ def made(
     *,
     consumers: Sequence[str],
     producers: Sequence[str] | None,
+    broker: AmqpSettings | None = None,
 ) -> Hub:
     """A hub that can run in this process; the log is set up already.
 
@@ -47,15 +48,16 @@ def made(
         fedmsg: fedmsg's; None if there is none.
         consumers: Consumers that run instead of all others.
         producers: Producers that run instead of all others; None names none.
+        broker: fedora-messaging's configuration; None for a hub on another bus.
     """
-    source, callback = _bus(config)
+    source, callback = _bus(config, broker)
     kind = RemoteRoster if config.hub.shape == PROCESSES else Roster
     return _hub(config, kind(config, fedmsg, only=consumers, producers=producers, callback=callback), source)
 
 
-def hub_of(config: Config, roster: Builds) -> Hub:
+def hub_of(config: Config, roster: Builds, broker: AmqpSettings | None) -> Hub:
     """A hub that can run in this process, and whose crew that roster builds; the log is set up already."""
-    source, _ = _bus(config)
+    source, _ = _bus(config, broker)
     return _hub(config, roster, source)
 
 
@@ -99,7 +101,7 @@ def leave(code: int) -> int:
     return code
 
 
-def _bus(config: Config) -> tuple[Source, str]:
+def _bus(config: Config, broker: AmqpSettings | None) -> tuple[Source, str]:
     """Where messages come from, and the consumer that its configuration names."""
     if config.hub.source != FEDORA_MESSAGING:
         return ZmqSource(config.zmq), ""
@@ -107,8 +109,8 @@ def _bus(config: Config) -> tuple[Source, str]:
     # Here, for a hub on zeromq needs none.
     from .sources.fedora_messaging import FedoraMessagingSource
 
-    found = settings.find(config.fedora_messaging.config, os.environ)
-    return FedoraMessagingSource(config, found), found.callback
+    assert broker is not None, "who is on that bus has read where it is"
+    return FedoraMessagingSource(config, broker), broker.callback
 
 
 def _raise_descriptor_limit() -> None:

@@ -96,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
     assert effective.broker is not None
     fedmsg = None if files is None else files.hub_config(config.zmq)
     roster = BridgeRoster(options.direction, config, effective.broker, fedmsg)
-    return serve(effective, lambda: daemon.hub_of(config, roster), idle=idle)
+    return serve(effective, lambda: daemon.hub_of(config, roster, effective.broker), idle=idle)
 
 
 def _effective(options: argparse.Namespace) -> tuple[Effective, list[tuple[str, str]]]:

@@ -41,7 +41,13 @@ def run(options: argparse.Namespace) -> int:
     sys.path.insert(0, os.getcwd())
     return serve(
         effective,
-        lambda: daemon.made(config, effective.fedmsg, consumers=effective.consumers, producers=effective.producers),
+        lambda: daemon.made(
+            config,
+            effective.fedmsg,
+            consumers=effective.consumers,
+            producers=effective.producers,
+            broker=effective.broker,
+        ),
         idle=without_effect(config),
     )
 
