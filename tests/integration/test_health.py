@@ -98,6 +98,7 @@ def test_worker_process_that_is_stopped_leaves_the_hub_alive_and_the_hub_stopped
                 os.kill(worker, signal.SIGCONT)
 
         hub.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, hub.process.pid, os.WSTOPPED | os.WNOWAIT)  # all of its threads
 
         with pytest.raises(socket.timeout):
             page(port, "/live", patience=0.5)
