@@ -79,7 +79,9 @@ class Subscriber:
 
     def work_off(self, count: int) -> None:
         """Receive so many messages, and finish each batch of them at once."""
+        deadline = time.monotonic() + DEADLINE
         while count:
+            assert time.monotonic() < deadline, f"{count} messages have not come"
             frames = self._receive(0.1, count)
             self.finish(frames)
             count -= len(frames)
