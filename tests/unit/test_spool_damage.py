@@ -155,7 +155,11 @@ def test_a_truncated_log_is_recovered_as_far_as_it_goes(spool: Path, size: int) 
     assert (len(a) > 100) == (size > 20 * PAGE_BYTES)
 
 
-@pytest.mark.parametrize("content", [b"", b"x", b"SQLite format 3\0" + bytes(84), os.urandom(50_000)])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"x", b"SQLite format 3\0" + bytes(84), os.urandom(50_000)],
+    ids=["nothing", "a letter", "a header", "noise"],  # the same for every process that collects tests
+)
 def test_what_is_no_log_at_all_is_set_aside(spool: Path, content: bytes) -> None:
     (spool / "log.sqlite").write_bytes(content)
 
