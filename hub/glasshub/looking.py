@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,6 +102,20 @@ class Watcher:
         """Read every segment."""
         found = segment_paths(self._segment, self._directory)
         return [self._look(path) for path in dict.fromkeys([*found, *self._problems, *self._snapshots])]
+
+    def look_every(self, interval: float, *, sleep: Callable[[float], None] = time.sleep) -> Iterator[list[Look]]:
+        """Read every segment again and again; what was missed, as nobody asked for it in time, is not made up for.
+
+        Args:
+            interval: Seconds from look to look; the first is that long after the first `next`.
+            sleep: Waits for so many seconds.
+        """
+        due = time.monotonic()
+        while True:
+            now = time.monotonic()
+            due = max(due + interval, now)
+            sleep(due - now)
+            yield self.look()
 
     def _look(self, path: Path) -> Look:
         older = self._snapshots.get(path)

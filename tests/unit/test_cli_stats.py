@@ -264,6 +264,18 @@ def test_looks_are_the_interval_apart_however_long_each_takes(directory: Path) -
     assert 0 < 3000 - waits[2] < PATIENCE  # nothing slept in fact, so that each look is due 1000 s after the one before
 
 
+def test_reader_that_falls_behind_gets_the_next_look_at_once(directory: Path) -> None:
+    arguments = (directory / "a.stats", "--format", "json", "--watch", "0.000001")  # none can be written so fast
+    with live_segment(directory / "a.stats"), start(*arguments) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(5)]
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=PATIENCE)
+
+    assert all(json.loads(line)["hub"] for line in lines)
+    assert (process.returncode, err) == (0, "")
+
+
 def test_segment_that_breaks_while_watched_is_told_once(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with live_segment(directory / "a.stats"):
         code = run_for(

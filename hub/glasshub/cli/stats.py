@@ -9,6 +9,7 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 
 from glasshub_stats import values
 from glasshub_stats.render import as_json, as_openmetrics, as_text
@@ -66,15 +67,11 @@ def _shown(options: argparse.Namespace, sleep: Callable[[float], None]) -> int:
         if not looks:
             raise nothing_found(options.stats_dir)
         return 1
-    due = time.monotonic()
-    while True:
-        for block in _FORMATS[options.format](looks, every):
+    later = watcher.look_every(every, sleep=sleep) if every else ()
+    for seen in chain([looks], later):
+        for block in _FORMATS[options.format](seen, every):
             print(block, flush=True)
-        if not every:
-            return 0
-        due = max(due + every, time.monotonic())
-        sleep(due - time.monotonic())
-        looks = watcher.look()
+    return 0
 
 
 def _as_text(looks: Sequence[Look], every: float) -> Iterator[str]:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from ..looking import Look, Watcher
 from . import plain, screen
@@ -54,13 +55,8 @@ def blocks(
     """
     board = Board()
     board.picture(looks, time=time.time())
-    due = time.monotonic()
-    done = 0
-    while not plan.iterations or done < plan.iterations:
-        due = max(due + plan.every, time.monotonic())
-        sleep(due - time.monotonic())
-        yield "\n".join(plain.lines(board.picture(watcher.look(), time=time.time()), plan.controls))
-        done += 1
+    for seen in islice(watcher.look_every(plan.every, sleep=sleep), plan.iterations or None):
+        yield "\n".join(plain.lines(board.picture(seen, time=time.time()), plan.controls))
 
 
 def live(watcher: Watcher, looks: Sequence[Look], plan: Plan) -> int:
