@@ -35,7 +35,7 @@ W = TypeVar("W", bound=Waiting)
 
 
 class Bell:
-    """Wakes workers. Threads: any."""
+    """Wakes who waits for work: rung after the work is there. Threads: any."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
