@@ -15,8 +15,11 @@ from tests.disks import CannotMountError
 
 from .acts import Options
 from .audit import Account
-from .rig import BrokenPromiseError, ImpossibleError, NotInThisHubError
+from .rig import BrokenPromiseError, ImpossibleError
 from .scenarios import Case
+
+#: What says that a hub did not do what it should.
+FAILURES = (BrokenPromiseError, AssertionError, BenchError, HubError)
 
 KEPT, BROKEN, IMPOSSIBLE = "kept", "BROKEN", "not possible here"
 
@@ -32,7 +35,6 @@ class Verdict:
         accounts: The books, one for each consumer.
         notes: What else there is to say.
         seconds: How long it took.
-        is_of_hub: Whether it is this hub that cannot do it, and not this machine.
     """
 
     case: Case
@@ -41,7 +43,6 @@ class Verdict:
     accounts: Sequence[Account] = field(default_factory=list)
     notes: Sequence[str] = ()
     seconds: float = 0.0
-    is_of_hub: bool = False
 
     def __str__(self) -> str:
         title = f"{self.outcome:<8} {self.case.name:<34} {self.seconds:6.1f} s"
@@ -60,8 +61,8 @@ def run(case: Case, options: Options) -> Verdict:
                 accounts, complaints = rig.audit()
                 notes = rig.notes
         except (ImpossibleError, CannotMountError) as error:
-            return Verdict(case, IMPOSSIBLE, [str(error)], is_of_hub=isinstance(error, NotInThisHubError))
-        except (BrokenPromiseError, AssertionError, BenchError, HubError) as error:
+            return Verdict(case, IMPOSSIBLE, [str(error)])
+        except FAILURES as error:
             accounts, complaints = [], [str(error)]
     outcome = BROKEN if complaints else KEPT
     return Verdict(case, outcome, complaints, accounts, notes, time.monotonic() - began)

@@ -22,8 +22,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.processes import resident_bytes
+from glasshub.dispatch import PROCESSES, SHAPES
 
 from .rig import ImpossibleError, Rig, Setting, children_of
+from .runner import FAILURES
 
 _EVERY = 2.0
 
@@ -123,6 +125,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except ImpossibleError as error:
             print(f"not possible here: {error}", file=sys.stderr)
             return 1
+        except FAILURES as error:
+            print(f"broken: {error}", file=sys.stderr)
+            return 1
     found = trends(samples)
     print(f"{'':<6} {'median':<12} {'of':<28} {'2nd quarter':>11} {'last':>11} {'highest':>11}")
     for line in (*found, *accounts, *complaints):
@@ -186,7 +191,7 @@ def _median(samples: Sequence[Sample], key: Key) -> float:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m faults.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=30, help="how long")
-    parser.add_argument("--shape", default="processes", help="shape of dispatch")
+    parser.add_argument("--shape", default=PROCESSES, choices=list(SHAPES), help="shape of dispatch")
     parser.add_argument("--no-spool", dest="spool", action="store_false", help="without one")
     return parser.parse_args(arguments)
 

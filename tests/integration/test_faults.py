@@ -24,7 +24,7 @@ def test_promise_is_kept(case: Case) -> None:
     verdict = run(case, Options())
 
     if verdict.outcome == IMPOSSIBLE:
-        pytest.skip(verdict.reasons[0]) if verdict.is_of_hub else give_up(verdict.reasons[0])
+        give_up(verdict.reasons[0])
     assert verdict.outcome != BROKEN, "\n".join([case.scenario.promise, *verdict.reasons])
 
 
@@ -77,13 +77,22 @@ def test_a_segment_that_is_not_fresh_breaks_the_promise() -> None:
     assert "s old, 2 s are allowed" in verdict.reasons[0]
 
 
-def test_what_a_hub_does_not_know_is_never_called_kept() -> None:
+def test_a_hub_that_does_not_start_breaks_its_promise() -> None:
     unknown = Setting(QUICK.consumers, hub={"warp_drive": True})
 
-    verdict = run(of(lambda rig, options: None, unknown), Options())
+    verdict = run(of(lambda rig, options: rig.start(), unknown), Options())
 
-    assert (verdict.outcome, verdict.is_of_hub) == (IMPOSSIBLE, True)
+    assert verdict.outcome == BROKEN
     assert "warp_drive" in verdict.reasons[0]
+
+
+def test_a_soak_of_a_hub_that_ends_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(soak, "_SETTING", Setting({"Exiting": ("Exiting", {"settings": {"at": [1]}})}))
+
+    code = soak.main(["--minutes", "0.1", "--shape", THREADS, "--no-spool"])
+
+    assert code == 1
+    assert "broken: the hub ended" in capsys.readouterr().err
 
 
 def test_verdicts_come_as_json(capsys: pytest.CaptureFixture[str]) -> None:
