@@ -132,7 +132,35 @@ class TestBasis:
             tell(writer, asked_ns=0)
             lost = of_interval(read(str(writer.path)).since(None), 0.0, source="h")
 
-        assert (known.consumers[0].waiting, lost.consumers[0].waiting) == (910, 10)
+        assert known.consumers[0].waiting * known.consumers[0].hubs == 910
+        assert lost.consumers[0].waiting == 10
+
+    def test_what_is_brought_once_for_each_consumer_was_once_on_the_bus(self, tmp_path: Path) -> None:
+        with live_segment(tmp_path / "h.stats") as writer:
+            tell(writer, ready=50)
+            older = read(str(writer.path))
+            writer.enqueuer.received(60, 100)
+            for number, count in ((0, 40), (1, 20)):
+                work(writer, number, enqueued=count, processed=count, took_ns=10 * MS)
+            tell(writer, ready=70)
+            newer = read(str(writer.path))
+        seconds = newer.since(older).seconds
+        between_answers = (newer.consumers[0].broker_asked_ns - older.consumers[0].broker_asked_ns) / 1e9
+
+        found = of_interval(newer.since(older), 0.0, source="h")
+
+        on_bus = found.bus_rate * seconds
+        assert on_bus == pytest.approx(2 * 40 + 20 * seconds / between_answers)  # what two hubs got, and what waits yet
+        assert [each.hubs for each in found.consumers] == [2, 2]
+        assert [each.share for each in found.consumers] == pytest.approx([0.5, 20 / on_bus])
+        assert found.consumers[0].waiting == 35
+
+    def test_a_consumer_of_several_hubs_is_foretold_for_all_of_them(self) -> None:
+        shared = Measured("badges", 0.5, 25.0, waiting=50, hubs=2)
+        (of_two,) = forecast(basis(shared), rate=120.0, seconds=20.0)
+        (of_one,) = forecast(basis(Measured("badges", 1.0, 50.0, waiting=100)), rate=120.0, seconds=20.0)
+
+        assert of_two == of_one
 
     def test_a_hub_that_runs_says_what_a_message_costs_and_who_gets_it(self, tmp_path: Path) -> None:
         with live_segment(tmp_path / "h.stats", [ConsumerRow("mailer", 2, True)], shape="threads") as writer:

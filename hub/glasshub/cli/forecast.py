@@ -152,7 +152,7 @@ def _inputs(basis: Basis) -> list[str]:
     for each in basis.consumers:
         inputs.append(
             f"    {each.name}: {each.share:.1%} of the messages, alone {rate(each.service_rate)} a second with "
-            f"{each.workers} workers, {each.waiting:,} waiting"
+            f"{each.workers} workers, {each.waiting:,.0f} waiting{f', in each of {each.hubs} hubs' * (each.hubs > 1)}"
         )
     return ["What was measured:", "", *inputs]
 

@@ -27,13 +27,15 @@ def of_interval(interval: Interval, computing: float, *, source: str) -> Basis:
     Raises:
         ConfigError: No consumer has done anything.
     """
-    hub = interval.newer.hub
-    received = interval.hub.received
-    consumers = tuple(_measured(consumer, received) for consumer in interval.consumers if _did_something(consumer))
-    if not (consumers and received):
+    shape = interval.newer.hub.shape
+    on_bus = _on_bus(interval)
+    consumers = tuple(
+        _measured(consumer, on_bus, interval.seconds) for consumer in interval.consumers if _did_something(consumer)
+    )
+    if not (consumers and on_bus):
         raise ConfigError("no consumer has handled anything of the bus in this time: there is nothing to go by")
-    rate = interval.hub.receive_rate
-    return Basis(source, hub.shape, rate, 0.0 if hub.shape in SERIAL else computing, consumers)
+    rate = on_bus / interval.seconds if interval.seconds else 0.0
+    return Basis(source, shape, rate, 0.0 if shape in SERIAL else computing, consumers)
 
 
 def idle_in(interval: Interval) -> list[str]:
@@ -70,14 +72,41 @@ def _did_something(consumer: ConsumerInterval) -> bool:
     return bool(consumer.finished and consumer.processing.total)
 
 
-def _measured(consumer: ConsumerInterval, received: int) -> Measured:
-    now, workers = consumer.now, consumer.now.workers
+def _on_bus(interval: Interval) -> float:
+    """Messages that the bus had.
+
+    Where consumers have queues of their own on a broker, a hub is brought a copy for each of them, and never sees the
+    bus: what the consumer got that got most is taken for all of it.
+    """
+    queued = [_arrived(consumer, interval.seconds) for consumer in interval.consumers if consumer.now.has_broker]
+    return max(queued) if queued else interval.hub.received
+
+
+def _arrived(consumer: ConsumerInterval, seconds: float) -> float:
+    """Messages that came for the consumer: to this hub, or to its queue on a broker, for all hubs that share it."""
+    if not consumer.now.has_broker:
+        return consumer.enqueued - consumer.injected
+    fell = consumer.net_rate - (consumer.dequeue_rate - consumer.enqueue_rate)  # messages ready there, per second
+    grown = 0.0 if math.isnan(fell) else -fell * seconds
+    return max(_hubs(consumer) * (consumer.enqueued - consumer.injected) + grown, 0.0)
+
+
+def _hubs(consumer: ConsumerInterval) -> int:
+    """How many share the consumer's work, as far as that is known."""
+    hubs = consumer.now.broker_hubs if consumer.now.has_broker else 1
+    return 1 if math.isnan(hubs) else max(int(hubs), 1)
+
+
+def _measured(consumer: ConsumerInterval, on_bus: float, seconds: float) -> Measured:
+    now, workers, hubs = consumer.now, consumer.now.workers, _hubs(consumer)
+    waiting = now.backlog if math.isnan(now.total_backlog) else now.total_backlog
     return Measured(
         consumer.name,
-        share=(consumer.enqueued - consumer.injected) / received if received else 0.0,
+        share=_arrived(consumer, seconds) / on_bus / hubs if on_bus else 0.0,
         service_rate=workers * consumer.finished / consumer.processing.total,
         workers=workers,
-        waiting=now.backlog if math.isnan(now.total_backlog) else now.total_backlog,
+        waiting=waiting / hubs,
+        hubs=hubs,
     )
 
 

@@ -36,6 +36,10 @@ what was measured then: that has it in it already, and holds for loads like that
 It is taken for granted that the messages of the spike cost what those cost that were
 measured, that each consumer's share of them is the same, that consumers do not wait for
 each other (a database, a lock, a throttle), and that all are in one process.
+
+Where consumers have queues of their own on a broker, what the consumer got that got
+most is taken for all that was on the bus. Hubs that share a queue are taken to be like
+this one: each gets as much of it, and does as much. What is printed is of them together.
 """
 
 #: Steps of the search for `f`, each of which halves what it may be wrong by.
@@ -55,6 +59,7 @@ class Measured:
         service_rate: Messages a second that it handles, with all its workers, if nobody is in its way.
         workers: How many.
         waiting: Messages that wait for it now.
+        hubs: How many hubs have such a consumer, which share the work; all else is of one of them.
     """
 
     name: str
@@ -62,6 +67,7 @@ class Measured:
     service_rate: float
     workers: int = 1
     waiting: float = 0.0
+    hubs: int = 1
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,7 @@ class Basis:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What to expect of a consumer.
+    """What to expect of a consumer, in all hubs that share its work.
 
     Attributes:
         name: The consumer.
@@ -123,9 +129,9 @@ def forecast(basis: Basis, *, rate: float, seconds: float) -> list[Forecast]:
     return [
         Forecast(
             name=consumer.name,
-            arrival_rate=arrival,
-            service_rate=handled,
-            peak_backlog=max(peak, consumer.waiting),
+            arrival_rate=arrival * consumer.hubs,
+            service_rate=handled * consumer.hubs,
+            peak_backlog=max(peak, consumer.waiting) * consumer.hubs,
             caught_up_after=done,
             no_backlog_after=empty,
             worst_wait=max(done, consumer.waiting / handled if handled else 0.0),
