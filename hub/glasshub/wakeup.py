@@ -19,6 +19,11 @@ class Wakeup:
         self._sleeper.setblocking(False)
         self._ringer.setblocking(False)
 
+    @property
+    def ringer(self) -> int:
+        """A descriptor: whatever is written there rings. For `signal.set_wakeup_fd`."""
+        return self._ringer.fileno()
+
     def ring(self) -> None:
         """End the sleep, or the next one if nobody sleeps. Threads: any; signal handlers too."""
         with contextlib.suppress(OSError):  # full: somebody rang already; closed: nobody will sleep again

@@ -16,11 +16,15 @@ _CAUGHT = (*_ENDING, signal.SIGTSTP, signal.SIGCONT, signal.SIGWINCH)
 class Interrupts:
     """Notes signals for as long as the context lasts.
 
+    The system's own handler ends a sleep: Python's runs between two steps of the program, and a signal that comes when
+    these are over and the sleep has not begun would wait for the end of it.
+
     Threads: main thread only.
     """
 
     def __init__(self) -> None:
         self._wakeup = Wakeup()
+        self._fd_before = -1
         self._came: set[int] = set()
         self._before = {number: signal.getsignal(number) for number in _CAUGHT}
 
@@ -28,9 +32,11 @@ class Interrupts:
         for number, before in self._before.items():
             if before is not signal.SIG_IGN:  # nohup, or a shell without jobs
                 signal.signal(number, self._note)
+        self._fd_before = signal.set_wakeup_fd(self._wakeup.ringer, warn_on_full_buffer=False)
         return self
 
     def __exit__(self, *_: object) -> None:
+        signal.set_wakeup_fd(self._fd_before)
         for number, before in self._before.items():
             signal.signal(number, before)
         self._wakeup.close()
@@ -63,4 +69,4 @@ class Interrupts:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._came.add(number)
-        self._wakeup.ring()
+        self._wakeup.ring()  # once more: what the system's handler has rung may have been cleared before this was noted
