@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Consumers that write down what they handle in a way that no `kill -9` undoes, and that misbehave.
 
-A line for each message, one write to a file that is opened for appending: the system has it, whatever becomes of the
-process. `handled` and `raised` say how it ended; `met` is written before something that the process may not survive.
+A line for each message, one write to a file that is opened for appending: the system has it whole or not at all,
+whatever becomes of the process. `handled` and `raised` say how it ended; `met` is written before something that the
+process may not survive.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 from benchmarks.consumers import compute
 from glasshub import Consumer, Message
+from tests.lines import whole_line
 
 from .messages import checksum_of
 
@@ -47,7 +49,7 @@ class Witness(Consumer):
         """Handle it, or misbehave."""
         body = message.body.get("msg", message.body)  # what a broker brings is in an envelope
         number = body["number"]
-        entry = f"{number} {checksum_of(body)}\n"
+        entry = f"{number} {checksum_of(body)}"
         if number in self._at or (self._every and number % self._every == 0):
             self.misbehave(entry)
         self.note(HANDLED, entry)
@@ -57,7 +59,7 @@ class Witness(Consumer):
 
     def note(self, what: str, entry: str) -> None:
         """Write down what became of the message of which the entry is."""
-        os.write(self._diary, f"{what} {entry}".encode("ascii"))
+        os.write(self._diary, whole_line(f"{what} {entry}"))
 
 
 class Quick(Witness):

@@ -12,6 +12,8 @@ from typing import Any, ClassVar
 
 from glasshub import Consumer, Drop, Halt, Message, Retry
 
+from ..lines import whole_line
+
 
 class Recorder(Consumer):
     """Appends each message's id to the file that its settings name."""
@@ -20,8 +22,8 @@ class Recorder(Consumer):
 
     def consume(self, message: Message) -> None:
         """Append."""
-        with Path(self.settings["file"]).open("a", encoding="utf-8") as file:
-            file.write(f"{message.body['msg_id']}\n")
+        with Path(self.settings["file"]).open("ab", buffering=0) as file:
+            file.write(whole_line(message.body["msg_id"]))
 
 
 class SecondRecorder(Recorder):
@@ -149,8 +151,8 @@ class Moody(Consumer):
         self._attempts[msg_id] += 1
         if self._attempts[msg_id] <= self.settings.get("times", 1):
             raise self._signal()
-        with Path(self.settings["file"]).open("a", encoding="utf-8") as file:
-            file.write(f"{msg_id}\n")
+        with Path(self.settings["file"]).open("ab", buffering=0) as file:
+            file.write(whole_line(msg_id))
 
     def _signal(self) -> BaseException:
         mood = self.settings["mood"]
