@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from fedora_messaging import api, config, exceptions
@@ -51,7 +52,9 @@ class Moody:
     def __call__(self, message: Any) -> None:
         """Raise, or write it down."""
         self._attempts[message.id] += 1
-        mood = message.body.get("mood")
+        mood, gate = message.body.get("mood"), message.body.get("gate")
+        if gate is not None:
+            Path(gate).read_bytes()  # a FIFO: until somebody writes into it
         if mood == "nack" and self._attempts[message.id] == 1:
             raise exceptions.Nack
         if mood == "drop":

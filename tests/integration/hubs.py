@@ -133,7 +133,7 @@ class HubProcess:
         """What its segment says now."""
         return glasshub_stats.read(str(self.segment))
 
-    def wait_until(self, holds: Callable[[Snapshot], object], what: str) -> Snapshot:
+    def wait_until(self, holds: Callable[[Snapshot], object], what: str, *, deadline: float = DEADLINE) -> Snapshot:
         """The first snapshot of which that holds."""
         found: list[Snapshot] = []
 
@@ -148,7 +148,7 @@ class HubProcess:
             return bool(found)
 
         try:
-            wait_until(look, what)
+            wait_until(look, what, deadline=deadline)
         except AssertionError as error:
             raise AssertionError(f"{error}: {self.said()}") from None
         return found[0]

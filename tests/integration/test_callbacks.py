@@ -7,6 +7,7 @@ The broker is a real RabbitMQ; what is published with fedora-messaging is publis
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -151,13 +152,17 @@ def test_what_a_stopped_hub_was_given_and_has_not_finished_is_on_the_broker_and_
 ) -> None:
     with hub_with(broker, tmp_path, "returned", "Moody", settings=written.settings) as hub:
         assert hub.stop() == 0
-    publish(broker, "org.a.b", {"mood": "halt", "requeue": False, "exit_code": 0})
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    publish(broker, "org.a.b", {"mood": "halt", "requeue": False, "exit_code": 0, "gate": str(fifo)})
     for _ in range(4):
         publish(broker, "org.a.b", {})
 
     settings = settings_file(tmp_path, broker, written.settings)
     hub = HubProcess(tmp_path, None, ["--fedora-messaging", str(settings), *consumers("Moody")], name="returned")
     try:
+        hub.wait_until(lambda snapshot: snapshot.consumer("Moody").broker_unacknowledged > 1, "it to be given others")
+        fifo.write_bytes(b"go on")
         assert hub.process.wait(DEADLINE) == 0, hub.said()
     finally:
         hub.close()

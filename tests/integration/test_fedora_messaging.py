@@ -274,7 +274,7 @@ def test_a_consumer_that_gets_slow_holds_few(broker: Broker) -> None:
             time.sleep(0.2)  # a consumer that takes so long
 
         found.work_off(held)
-        assert found.state().unacknowledged <= 8
+        found.wait_until(lambda state: state.unacknowledged == state.prefetch <= 8, "few to be held")
 
 
 def test_what_is_to_be_tried_again_takes_no_place(broker: Broker) -> None:

@@ -18,7 +18,7 @@ from glasshub_stats import Snapshot
 
 from .. import needs
 from ..disks import CannotMountError, SmallDisk
-from .hubs import Bus, HubProcess, hub_on
+from .hubs import DEADLINE, Bus, HubProcess, hub_on
 from .test_overload import open_gate
 
 HERE = "tests.integration.consumers"
@@ -93,7 +93,7 @@ def test_what_a_killed_hub_has_accepted_is_handled_after_the_next_start(
         bus.wait_for_unsubscription()
 
     with hub_on(bus, tmp_path, "--shape", shape, toml=toml) as hub:
-        hub.wait_until(has_done_all, "everything to be handled")
+        hub.wait_until(has_done_all, "everything to be handled", deadline=DEADLINE + 5 * kills)
         exit_code = hub.stop()
 
     assert exit_code == 0
